@@ -1,0 +1,64 @@
+"""From a latent z and a class to the intermediate latent w."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from gan.layers import FullyConnected, normalize_second_moment
+
+W_AVERAGE_BETA = 0.998
+
+
+class ClassEmbedding(nn.Module):
+    """A learnt row for each class, found by index: 100,000 classes cost no one-hot matrix.
+
+    Equals the fully connected layer on one-hot labels of StyleGAN2-ADA for ``scale = 1 / sqrt(n_classes)``.
+    """
+
+    def __init__(self, n_classes: int, dim: int, *, scale: float) -> None:
+        super().__init__()
+        self.scale = scale or 1 / math.sqrt(n_classes)
+        self.weight = nn.Parameter(torch.randn(n_classes, dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """[N] int64 -> [N, dim]."""
+        return self.weight[labels] * self.scale + self.bias
+
+
+class Mapping(nn.Module):
+    """Normalised (z, class embedding) through fully connected layers with a hundredth of the learning rate."""
+
+    def __init__(self, z_dim: int, n_classes: int, w_dim: int, n_layers: int, *, class_scale: float) -> None:
+        super().__init__()
+        self.z_dim, self.n_classes = z_dim, n_classes
+        self.embed = ClassEmbedding(n_classes, w_dim, scale=class_scale) if n_classes else None
+        widths = [z_dim + (w_dim if n_classes else 0)] + [w_dim] * n_layers
+        self.layers = nn.ModuleList(
+            FullyConnected(n_in, n_out, activate=True, lr_multiplier=0.01) for n_in, n_out in pairwise(widths)
+        )
+        self.register_buffer("w_average", torch.zeros(w_dim))
+        self.w_average: Tensor
+
+    def class_embedding(self, labels: Tensor | None) -> Tensor | None:
+        """Return the class rows [N, w_dim], or None for an unconditional network."""
+        return self.embed(labels) if self.embed is not None and labels is not None else None
+
+    def forward(self, z: Tensor | None, embedding: Tensor | None) -> Tensor:
+        """[N, z_dim] and [N, w_dim] (either may be None) -> w [N, w_dim]."""
+        parts = [normalize_second_moment(part) for part in (z, embedding) if part is not None]
+        x = torch.cat(parts, dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    @torch.no_grad()
+    def track_average(self, w: Tensor) -> None:
+        """Move the running mean of w towards that of a batch [N, w_dim]."""
+        self.w_average.lerp_(w.detach().mean(dim=0), 1 - W_AVERAGE_BETA)
+
+    def truncate(self, w: Tensor, psi: float) -> Tensor:
+        """Move w towards its mean: psi = 1 leaves it, 0 gives the mean (arXiv 1812.04948, appendix B)."""
+        return w if psi == 1 else self.w_average.lerp(w, psi)

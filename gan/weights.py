@@ -1,0 +1,90 @@
+"""Generators on disk: safetensors with the configuration in the header, nothing that could run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from gan.config import NetworkConfig
+from gan.generator import Generator
+from synthface.core.atomic import write_atomic
+from synthface.core.errors import WeightsError
+from synthface.core.hashing import canonical_json
+
+KIND = "synthface-generator"
+FILE_NAME = "generator.safetensors"
+
+
+def save_generator(G: Generator, path: Path, *, info: dict[str, Any], dtype: torch.dtype = torch.float32) -> None:
+    """Write a generator; the same weights and info give the same bytes.
+
+    Args:
+        G: the generator, usually the moving average.
+        path: file to write.
+        info: facts to keep in the header (training data hash, images seen, ...); must hold no names.
+        dtype: type on disk; float16 halves the file.
+    """
+    header = {"kind": KIND, "network": vars(G.config), "n_classes": G.n_classes, "info": info}
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in G.state_dict().items()}
+    write_atomic(path, save(tensors, metadata={"synthface": canonical_json(header)}))
+
+
+def generator_file(path: Path) -> Path:
+    """Return the weights file of a model file or of a training run's folder.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.is_file():
+        hint = (
+            "the run has not finished; go on with 'synthface train-gan --resume'" if path.is_dir() else "check the path"
+        )
+        raise WeightsError(f"generator {file} does not exist; {hint}")
+    return file
+
+
+def read_header(file: Path) -> dict[str, Any]:
+    """Return the header of a generator file.
+
+    Raises:
+        WeightsError: not a safetensors file, or one of something else.
+    """
+    try:
+        with safe_open(file, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{file} is not a safetensors file ({error}); see 'synthface import-gan' for pickles"
+        ) from None
+    header = json.loads(metadata.get("synthface", "{}"))
+    if header.get("kind") != KIND:
+        raise WeightsError(f"{file} holds no synthface generator; give the file or run of 'synthface train-gan'")
+    return dict(header)
+
+
+def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Generator:
+    """Load a generator, ours or imported, ready to draw.
+
+    Args:
+        path: a ``.safetensors`` file, or the folder of a training run.
+        device: where to put it.
+
+    Raises:
+        WeightsError: missing, damaged or of another kind.
+    """
+    file = generator_file(Path(path))
+    header = read_header(file)
+    G = Generator(NetworkConfig(**header["network"]), int(header["n_classes"]))
+    with safe_open(file, framework="pt") as stream:
+        tensors = {name: stream.get_tensor(name).float() for name in stream.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        G.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{file}: tensors do not fit its own header ({str(error).splitlines()[0]})") from None
+    G.to(device=device)
+    G.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    return G.eval().requires_grad_(False)

@@ -1,0 +1,7 @@
+"""``python -m synthface``."""
+
+import sys
+
+from synthface.cli import main
+
+sys.exit(main())

@@ -1,0 +1,153 @@
+"""The ``synthface`` command: finds the workflow, turns its Options into flags, and errors into one line."""
+
+import argparse
+import dataclasses
+import importlib
+import logging
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import synthface
+from synthface.core.errors import SynthfaceError
+
+# Summaries stand here, not in the modules, so that `synthface --help` imports none of them.
+COMMANDS = {
+    "quickstart": "the main job on models that ship with the package: no data, no network",
+    "prepare": "photos to an aligned FaceSet; what has no face is listed with its reason",
+    "split": "a FaceSet to train, holdout and placebo parts, disjoint by identity",
+    "embed": "a FaceSet to unit embeddings under a recogniser",
+    "evaluate": "verification accuracy, TMR at FMR and EER of a recogniser on a pairs file",
+    "train-gan": "train the class-conditional StyleGAN2-ADA on a FaceSet",
+    "import-gan": "read an official StyleGAN2-ADA pickle without running any code in it",
+    "generate": "labelled faces of people who do not exist, one seed an image",
+    "train-recognizer": "train a recogniser on a FaceSet, real or synthetic",
+    "invert": "images from embeddings, judged by other recognisers",
+    "audit": "does the synthetic set leak real identities? PASS, FAIL or INCONCLUSIVE",
+    "release": "a marked, hashed copy of a set that passed its audit",
+    "verify": "check every hash and mark of a FaceSet or a release",
+}
+EXIT_USAGE = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code (audit: 0 PASS, 1 FAIL, 2 INCONCLUSIVE; 3 for wrong use or bad data)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        print(synthface.__version__)
+        return 0
+    command = arguments[0]
+    if command not in COMMANDS:
+        return _fail(f"no command {command!r}; 'synthface --help' lists them")
+    return _run(command, arguments[1:])
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    workflow = importlib.import_module(f"synthface.workflows.{command.replace('-', '_')}")
+    try:
+        options = parse_options(command, workflow, arguments)
+    except (argparse.ArgumentError, SynthfaceError, TypeError, ValueError) as error:
+        return _fail(f"{_one_line(error)}; 'synthface {command} --help' shows the flags and an example")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("lightning", "lightning.fabric", "lightning.pytorch", "torch", "matplotlib", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        return int(workflow.run(options) or 0)
+    except SynthfaceError as error:
+        return _fail(_one_line(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted; run the same command again to go on where it stopped", code=130)
+    except BrokenPipeError:
+        return 0
+
+
+def parse_options(command: str, workflow: types.ModuleType, arguments: list[str]) -> Any:
+    """Parse a command's arguments into its Options dataclass (flags, and YAML files by ``--config``)."""
+    import jsonargparse
+
+    parser = jsonargparse.ArgumentParser(
+        prog=f"synthface {command}",
+        description=(workflow.__doc__ or "").strip(),
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in workflow.EXAMPLES.strip().splitlines()),
+        formatter_class=_HelpFormatter,
+        exit_on_error=False,
+    )
+    options_type = workflow.Options
+    _add_fields(parser, options_type)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options")
+    namespace = parser.instantiate(parser.parse_args(arguments))
+    return options_type(**{field.name: getattr(namespace, field.name) for field in dataclasses.fields(options_type)})
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of descriptions and examples, and names each default."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        if action.default in (None, argparse.SUPPRESS, False, []) or "%(default)" in text or action.required:
+            return text
+        return f"{text} (default: %(default)s)"
+
+
+def _add_fields(parser: Any, options_type: type) -> None:
+    import docstring_parser
+
+    documented = {
+        parameter.arg_name: parameter.description
+        for ancestor in reversed(options_type.__mro__)
+        for parameter in docstring_parser.parse(ancestor.__doc__ or "").params
+    }
+    hints = typing.get_type_hints(options_type)
+    for field in dataclasses.fields(options_type):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        settings: dict[str, Any] = {"help": documented.get(field.name)}
+        if not required:
+            settings["default"] = _default(field)
+        hint = hints[field.name]
+        if hint is bool:
+            settings["action"] = "store_true"
+        elif typing.get_origin(hint) in (list, tuple):
+            settings |= {"type": typing.get_args(hint)[0], "nargs": "+"}
+        else:
+            settings["type"] = hint
+        if field.metadata.get("positional"):
+            parser.add_argument(field.name, **settings)
+        else:
+            parser.add_argument(
+                f"--{field.name.replace('_', '-')}", **settings, **({"required": True} if required else {})
+            )
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    factory: Callable[[], Any] | Any = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+    return (
+        f"synthface {synthface.__version__}: synthetic faces, embedding inversion, identity-leakage audit\n\n"
+        "usage: synthface COMMAND [options]\n\n"
+        f"commands:\n{commands}\n\n"
+        "'synthface COMMAND --help' shows a command's options and an example. Start with:\n"
+        "  synthface quickstart --out quickstart"
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _fail(message: str, *, code: int = EXIT_USAGE) -> int:
+    print(f"synthface: error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

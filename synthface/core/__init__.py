@@ -1,0 +1,1 @@
+"""Foundations without torch: errors, seeds, hashes, atomic folders, run records."""

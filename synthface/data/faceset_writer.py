@@ -1,0 +1,179 @@
+"""Writing a FaceSet so that it can be killed at any moment, run again, and then is whole."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.core.atomic import partial_path, write_atomic
+from synthface.core.errors import ConfigError, DataError
+from synthface.core.hashing import canonical_json, sha256_bytes, sha256_json
+from synthface.core.journal import Journal, read_journal
+from synthface.core.run_record import write_json
+from synthface.data.faceset import FORMAT, FORMAT_VERSION, INFO, LEFT_OUT, MANIFEST, FaceRecord, FaceSet, Kind
+from synthface.data.images import encode_png
+
+logger = logging.getLogger(__name__)
+
+
+class FaceSetWriter:
+    """Collects images in ``OUT.partial`` and renames it to ``OUT`` when finished.
+
+    An image's relative path is its key: an item whose path is ``done`` is skipped on the next run. Several
+    processes may write at once, each with its own rank; one of them calls ``finish`` after all have closed.
+
+    Raises:
+        ConfigError: OUT holds, or OUT.partial began, something made with other settings or inputs.
+    """
+
+    def __init__(
+        self, out: Path, *, kind: Kind, record: dict[str, Any], extra: dict[str, Any] | None = None, rank: int = 0
+    ) -> None:
+        self.out = Path(out)
+        self.kind = kind
+        self.info = {"format": FORMAT, "version": FORMAT_VERSION, "kind": kind, **(extra or {}), "made_by": record}
+        self.working = partial_path(self.out)
+        self.is_complete = self._already_made()
+        self._done: set[tuple[str, str]] = set()
+        self._journal: Journal | None = None
+        if not self.is_complete:
+            self._open(rank)
+
+    def _already_made(self) -> bool:
+        if not self.out.exists():
+            return False
+        try:
+            existing = FaceSet.load(self.out).info
+        except DataError as error:
+            raise ConfigError(
+                f"--out {self.out} already exists and is not this FaceSet ({error}); give another path"
+            ) from None
+        if _settings_hash(existing) != _settings_hash(self.info):
+            raise ConfigError(
+                f"--out {self.out} already holds a FaceSet made otherwise; give another path or remove it"
+            )
+        self._clear_journals()  # an earlier run may have been stopped between its last two steps
+        logger.info("%s is already complete: nothing to do", self.out)
+        return True
+
+    def _open(self, rank: int) -> None:
+        self.working.mkdir(parents=True, exist_ok=True)
+        settings = self.working / "settings.json"
+        if settings.exists() and json.loads(settings.read_text()) != _settings_hash(self.info):
+            raise ConfigError(
+                f"{self.working} was begun with other settings or inputs; "
+                "repeat those to go on, or remove it to start anew"
+            )
+        if rank == 0 and not settings.exists():
+            write_atomic(settings, json.dumps(_settings_hash(self.info)).encode())
+        for path in sorted(self.working.glob("journal-*.jsonl")):
+            if path.name != f"journal-{rank}.jsonl":
+                self._done.update(map(_key, read_journal(path)))
+        self._journal = Journal(self.working / f"journal-{rank}.jsonl")
+        self._done.update(map(_key, self._journal.records))
+
+    def done(self, path: str) -> bool:
+        """Say whether an image has been written, in this run or an earlier one."""
+        return ("path", path) in self._done
+
+    def is_left_out(self, source: str) -> bool:
+        """Say whether a source has been noted as giving no image, in this run or an earlier one."""
+        return ("left_out", source) in self._done
+
+    def add(self, path: str, image: NDArray[np.uint8] | bytes, *, identity: str, **fields: Any) -> None:
+        """Write one image and its record.
+
+        Args:
+            path: relative path of the image, its key.
+            image: [height, width, 3] uint8, written as PNG, or the bytes of an image file taken as they are
+                (then ``width`` and ``height`` must be among the fields).
+            identity: who the image shows.
+            fields: further fields of FaceRecord.
+        """
+        if isinstance(image, bytes):
+            content = image
+        else:
+            content = encode_png(image)
+            fields |= {"height": image.shape[0], "width": image.shape[1]}
+        file = self.working / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        self._append(FaceRecord(path=path, identity=identity, sha256=sha256_bytes(content), **fields).to_json())
+
+    def add_file(self, record: FaceRecord, file: Path) -> None:
+        """Take an image of another FaceSet under its record: a hard link where the disk allows it, else a copy."""
+        target = self.working / record.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(file)
+        except FileNotFoundError:
+            raise DataError(f"{file} is missing; the FaceSet is incomplete, make it again") from None
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(file, target)
+        self._append(record.to_json())
+
+    def leave_out(self, source: str, reason: str) -> None:
+        """Note a source that gave no image, and why."""
+        self._append({"left_out": source, "reason": reason})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        assert self._journal is not None, "the set is complete; check is_complete before writing"
+        self._journal.append(line)
+        self._done.add(_key(line))
+
+    def close(self) -> None:
+        """Close this process's journal; the work so far is kept for the next run."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def finish(self) -> FaceSet:
+        """Merge the journals into the manifest, rename the folder into place and return the FaceSet."""
+        if self.is_complete:
+            return FaceSet.load(self.out)
+        self.close()
+        journals = sorted(self.working.glob("journal-*.jsonl"))
+        lines = {_key(line): line for path in journals for line in read_journal(path)}
+        records = [lines[key] for key in sorted(lines) if key[0] == "path"]
+        left_out = [lines[key] for key in sorted(lines) if key[0] == "left_out"]
+        manifest = "".join(canonical_json(line) + "\n" for line in records)
+        (self.working / MANIFEST).write_text(manifest, encoding="utf-8")
+        (self.working / LEFT_OUT).write_text(
+            "".join(canonical_json(line) + "\n" for line in left_out), encoding="utf-8"
+        )
+        counts = {
+            "n_images": len(records),
+            "n_identities": len({line["identity"] for line in records}),
+            "n_left_out": len(left_out),
+            "manifest_sha256": sha256_bytes(manifest.encode()),
+        }
+        write_json(self.working / INFO, {**self.info, **counts})
+        self.working.rename(self.out)
+        self._clear_journals()
+        self.is_complete = True
+        return FaceSet.load(self.out)
+
+    def _clear_journals(self) -> None:
+        for path in (*self.out.glob("journal-*.jsonl"), self.out / "settings.json"):
+            path.unlink(missing_ok=True)
+
+    def __enter__(self) -> "FaceSetWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _key(line: dict[str, Any]) -> tuple[str, str]:
+    kind = "path" if "path" in line else "left_out"
+    return kind, str(line[kind])
+
+
+def _settings_hash(info: dict[str, Any]) -> str:
+    """Hash what decides the content: kind, command, config, seed and inputs; not the library versions."""
+    made_by = {key: value for key, value in info["made_by"].items() if key != "versions"}
+    return sha256_json({"kind": info["kind"], "made_by": made_by})

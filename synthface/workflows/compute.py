@@ -1,0 +1,62 @@
+"""Devices and processes: one Lightning Fabric for training, embedding and generating."""
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from synthface.core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where to run: the part of a command's Options that is about machines.
+
+    Processes started by torchrun or SLURM are recognised by themselves.
+
+    Args:
+        device: cpu, cuda, mps, or auto for the best there is.
+        devices: processes on this machine (CPU) or accelerators to use.
+        nodes: machines.
+    """
+
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
+    devices: int = 1
+    nodes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.devices < 1 or self.nodes < 1:
+            raise ConfigError("--devices and --nodes are at least 1")
+
+
+def launch_fabric(compute: Compute) -> Any:
+    """Start Lightning Fabric on the devices asked for and return it, in every process.
+
+    Several devices run one process each (DDP), started here or by torchrun or SLURM.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from lightning.fabric import Fabric
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+    for name in ("lightning.fabric", "lightning.fabric.utilities.distributed", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    launched_outside = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    devices = int(os.environ.get("LOCAL_WORLD_SIZE", compute.devices)) if launched_outside else compute.devices
+    several = launched_outside or devices * compute.nodes > 1
+    try:
+        fabric = Fabric(
+            accelerator=compute.device, devices=devices, num_nodes=compute.nodes, strategy="ddp" if several else "auto"
+        )
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        raise ConfigError(f"--device {compute.device} with {devices} devices cannot be used here ({error})") from None
+    if several:
+        _share_cores(devices)
+    fabric.launch()
+    return fabric
+
+
+def _share_cores(devices: int) -> None:
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))

@@ -1,0 +1,164 @@
+"""Generate labelled faces of people who do not exist.
+
+Image j of a class depends on (seed, class, j) alone: the same bytes with any number of processes, whatever else is
+generated, and after an interruption. Each manifest line holds what made the image: generator, class or identity
+code, seed, psi and noise mode.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gan.identities import MixtureConfig, mixed_identity
+from synthface.core.errors import ConfigError
+from synthface.core.hashing import sha256_file
+from synthface.core.run_record import run_record, to_json
+from synthface.core.seeds import derive_seed
+from synthface.workflows.compute import Compute, launch_fabric
+from synthface.workflows.progress import track
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = """
+synthface generate --generator runs/gan --classes 0-99 --per-class 20 --out synthetic
+synthface generate --generator runs/gan --identities mixed --classes 0-499 --per-class 20 --out new-people
+synthface generate --generator model.safetensors --classes 0-9,40 --per-class 4 --psi 0.7 --out few --devices 2
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Compute):
+    """Options of ``synthface generate``.
+
+    Args:
+        generator: generator file, or the folder of a training run.
+        out: FaceSet to write.
+        classes: classes, or numbers of mixed identities, such as 0-99 or 0-9,40,50-59; default is all classes.
+        per_class: images a class.
+        seed: the seed from which each image's own seed is derived.
+        psi: truncation; 1 keeps all variety, less moves every face towards the average one.
+        noise_mode: const repeats the noise of the weights, random draws it from the image's seed, none leaves it out.
+        identities: trained shows the training classes; mixed makes people that are no training class.
+        mixture: how mixed identities are made.
+    """
+
+    generator: Path
+    out: Path
+    classes: str | None = None
+    per_class: int = 20
+    seed: int = 0
+    psi: float = 1.0
+    noise_mode: Literal["const", "random", "none"] = "const"
+    identities: Literal["trained", "mixed"] = "trained"
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.per_class < 1:
+            raise ConfigError(f"--per-class {self.per_class}: give at least 1")
+        if not 0 <= self.psi <= 2:
+            raise ConfigError(f"--psi {self.psi}: give a value from 0 to 2")
+        if self.classes is not None:
+            parse_ranges(self.classes)
+
+
+def parse_ranges(text: str) -> list[int]:
+    """Turn ``0-9,40,50-59`` into a list of numbers in order, each once.
+
+    Raises:
+        ConfigError: the text is not of that form.
+    """
+    numbers: dict[int, None] = {}
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+            raise ConfigError(f"--classes {text}: write numbers and ranges such as 0-9,40,50-59")
+        numbers.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
+    return list(numbers)
+
+
+def run(options: Options) -> None:
+    """Generate the FaceSet."""
+    from gan.sampling import draw_images
+    from gan.weights import generator_file, load_generator, read_header
+    from synthface.data import FaceSetWriter
+
+    file = generator_file(options.generator)
+    header, digest = read_header(file), sha256_file(file)
+    classes = _chosen_classes(options, int(header["n_classes"]))
+    fabric = launch_fabric(options)
+    G = load_generator(file, device=fabric.device)
+    decides = {
+        name: to_json(getattr(options, name))
+        for name in (
+            "per_class",
+            "psi",
+            "noise_mode",
+            "identities",
+            *(["mixture"] if options.identities == "mixed" else []),
+        )
+    }
+    writer = FaceSetWriter(
+        options.out,
+        kind="synthetic",
+        record=run_record("generate", {**decides, "classes": classes}, seed=options.seed, inputs={"generator": digest}),
+        extra={"generator": {"sha256": digest, **header["info"]}},
+        rank=fabric.global_rank,
+    )
+    with writer:
+        if not writer.is_complete:
+            # Micro-batches are dealt out whole, so that an image meets the same arithmetic in any process.
+            plan = list(_plan(options, classes, G.n_classes))
+            mine = [item for chunk in _chunks(plan)[fabric.global_rank :: fabric.world_size] for item in chunk]
+            to_do = [item for item in mine if not writer.done(item.key["path"])]
+            drawn = draw_images(G, to_do, psi=options.psi, noise_mode=options.noise_mode)
+            for request, image in track(
+                drawn, description="generating", total=len(mine), initial=len(mine) - len(to_do)
+            ):
+                fields: dict[str, Any] = {
+                    "seed": request.seed,
+                    "generator": digest,
+                    "psi": options.psi,
+                    "noise_mode": options.noise_mode,
+                }
+                writer.add(image=image, **request.key, **fields)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        faceset = writer.finish()
+        print(f"{len(faceset):,} images of {len(faceset.identities):,} identities: {options.out}")
+
+
+def _chosen_classes(options: Options, n_classes: int) -> list[int]:
+    if options.classes is not None:
+        classes = parse_ranges(options.classes)
+    elif options.identities == "mixed":
+        raise ConfigError("--identities mixed: say which and how many with --classes, for instance --classes 0-99")
+    else:
+        classes = list(range(max(n_classes, 1)))
+    if options.identities == "trained" and max(classes) >= max(n_classes, 1):
+        raise ConfigError(f"--classes {options.classes}: the generator has classes 0 to {max(n_classes, 1) - 1}")
+    return classes
+
+
+def _plan(options: Options, classes: list[int], n_classes: int) -> Iterator[Any]:
+    """Yield a request for each image; its key holds the fields of its record."""
+    from gan.sampling import ImageRequest
+
+    for k in classes:
+        if options.identities == "mixed":
+            code = mixed_identity(n_classes, k, options.seed, options.mixture)
+            identity = f"mixed-{k:06d}"
+            fields = {"code": {"classes": list(code), "weights": list(code.values())}}
+        else:
+            code, identity, fields = ({k: 1.0} if n_classes else {}), f"class-{k:06d}", {"class_index": k}
+        for j in range(options.per_class):
+            key = {"path": f"images/{identity}/{j:05d}.png", "identity": identity, **fields}
+            yield ImageRequest(seed=derive_seed(options.seed, options.identities, k, j), code=code, key=key)
+
+
+def _chunks(plan: list[Any]) -> list[list[Any]]:
+    from gan.sampling import MICRO_BATCH
+
+    return [plan[start : start + MICRO_BATCH] for start in range(0, len(plan), MICRO_BATCH)]
