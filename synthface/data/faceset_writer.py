@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,12 @@ class FaceSetWriter:
         if self._journal is not None:
             self._journal.close()
 
-    def finish(self) -> FaceSet:
-        """Merge the journals into the manifest, rename the folder into place and return the FaceSet."""
+    def finish(self, files: Mapping[str, bytes] | None = None) -> FaceSet:
+        """Merge the journals into the manifest, rename the folder into place and return the FaceSet.
+
+        Args:
+            files: further files to stand beside the manifest, by name.
+        """
         if self.is_complete:
             return FaceSet.load(self.out)
         self.close()
@@ -152,6 +157,8 @@ class FaceSetWriter:
             "manifest_sha256": sha256_bytes(manifest.encode()),
         }
         write_json(self.working / INFO, {**self.info, **counts})
+        for name, content in (files or {}).items():
+            (self.working / name).write_bytes(content)
         self.working.rename(self.out)
         self._clear_journals()
         self.is_complete = True

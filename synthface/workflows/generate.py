@@ -16,12 +16,14 @@ from synthface.core.errors import ConfigError
 from synthface.core.hashing import sha256_file
 from synthface.core.run_record import run_record, to_json
 from synthface.core.seeds import derive_seed
+from synthface.models import GENERATOR, shipped_model
 from synthface.workflows.compute import Compute, launch_fabric
 from synthface.workflows.progress import track
 
 logger = logging.getLogger(__name__)
 
 EXAMPLES = """
+synthface generate --classes 0-99 --per-class 20 --out synthetic
 synthface generate --generator runs/gan --classes 0-99 --per-class 20 --out synthetic
 synthface generate --generator runs/gan --identities mixed --classes 0-499 --per-class 20 --out new-people
 synthface generate --generator model.safetensors --classes 0-9,40 --per-class 4 --psi 0.7 --out few --devices 2
@@ -33,7 +35,7 @@ class Options(Compute):
     """Options of ``synthface generate``.
 
     Args:
-        generator: generator file, or the folder of a training run.
+        generator: generator file, or the folder of a training run; default is the one that ships with the package.
         out: FaceSet to write.
         classes: classes, or numbers of mixed identities, such as 0-99 or 0-9,40,50-59; default is all classes.
         per_class: images a class.
@@ -44,8 +46,8 @@ class Options(Compute):
         mixture: how mixed identities are made.
     """
 
-    generator: Path
     out: Path
+    generator: Path | None = None
     classes: str | None = None
     per_class: int = 20
     seed: int = 0
@@ -85,7 +87,7 @@ def run(options: Options) -> None:
     from gan.weights import generator_file, load_generator, read_header
     from synthface.data import FaceSetWriter
 
-    file = generator_file(options.generator)
+    file = generator_file(options.generator or shipped_model(GENERATOR))
     header, digest = read_header(file), sha256_file(file)
     classes = _chosen_classes(options, int(header["n_classes"]))
     fabric = launch_fabric(options)

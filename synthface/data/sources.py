@@ -1,0 +1,181 @@
+"""Where photos come from: folders and tar archives, listed first, then read one at a time; nothing is extracted."""
+
+import bz2
+import gzip
+import lzma
+import os
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from synthface.core.errors import DataError
+
+MAX_FILE_BYTES = 256 * 2**20  # no photo is larger; such a file is not even read
+_DECOMPRESSORS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source.
+
+    Attributes:
+        source: the folder or archive.
+        name: path inside the source, with forward slashes, always valid text.
+        n_bytes: its size.
+        location: path on disk, or offset in the (decompressed) archive.
+        problem: why it cannot be read, where the listing already shows it.
+    """
+
+    source: Path
+    name: str
+    n_bytes: int = 0
+    location: str | int = 0
+    problem: str | None = None
+
+
+def list_source(source: Path) -> list[SourceFile]:
+    """List a folder (sorted by name) or a tar archive (in its own order, compressed or not).
+
+    Folders without any file, links that lead nowhere or to folders, and names that leave an archive are listed
+    with their problem, so that nothing goes missing silently.
+
+    Raises:
+        DataError: neither a folder nor a tar archive, or a damaged one.
+    """
+    if source.is_dir():
+        return list(_list_folder(source, source))
+    if not source.exists():
+        raise DataError(f"SOURCE {source} does not exist")
+    try:
+        with _open_archive(source) as stream:
+            return _list_archive(source, stream)
+    except _UNREADABLE as error:
+        raise DataError(
+            f"SOURCE {source} is neither a folder nor a whole tar archive ({error}); "
+            "for a single photo give the folder it is in"
+        ) from None
+
+
+def read_files(files: Iterable[SourceFile]) -> Iterator[tuple[SourceFile, bytes | DataError]]:
+    """Yield each file with its content, or with the reason why it has none, holding one at a time.
+
+    Files of one archive are read in a single pass if they come in the archive's order.
+    """
+    opened: tuple[Path, IO[bytes]] | None = None
+    try:
+        for file in files:
+            if isinstance(file.location, str) or file.problem:
+                yield file, _read_file(file)
+                continue
+            if opened is None or opened[0] != file.source:
+                if opened:
+                    opened[1].close()
+                opened = file.source, _open_archive(file.source)
+            yield file, _read_member(file, opened[1])
+    finally:
+        if opened:
+            opened[1].close()
+
+
+def _read_file(file: SourceFile) -> bytes | DataError:
+    if file.problem:
+        return DataError(file.problem)
+    try:
+        return Path(str(file.location)).read_bytes()
+    except OSError as error:
+        return DataError(f"cannot be read ({error.strerror})")
+
+
+def _read_member(file: SourceFile, stream: IO[bytes]) -> bytes | DataError:
+    try:
+        stream.seek(int(file.location))
+        content = stream.read(file.n_bytes)
+    except _UNREADABLE as error:
+        return DataError(f"cannot be read from its archive ({error})")
+    return content if len(content) == file.n_bytes else DataError("the archive ends inside this file")
+
+
+def _list_folder(root: Path, folder: Path) -> Iterator[SourceFile]:
+    name = _text(folder.relative_to(root))
+    try:
+        with os.scandir(folder) as iterator:
+            entries = sorted(iterator, key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        yield SourceFile(root, name + "/", problem=f"folder cannot be read ({error.strerror})")
+        return
+    if not entries and folder != root:
+        yield SourceFile(root, name + "/", problem="empty folder")
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _list_folder(root, Path(entry.path))
+        else:
+            yield _describe_file(root, Path(entry.path))
+
+
+def _describe_file(root: Path, path: Path) -> SourceFile:
+    name = _text(path.relative_to(root))
+    try:
+        status = path.stat()
+    except OSError:
+        return SourceFile(root, name, problem="a link that leads nowhere")
+    problem = _size_problem(status.st_size)
+    if stat.S_ISDIR(status.st_mode):  # never followed: it may lead back here
+        problem = "a link to a folder, not followed; give that folder as a SOURCE of its own"
+    elif not stat.S_ISREG(status.st_mode):
+        problem = "not a regular file"
+    return SourceFile(root, name, status.st_size, str(path), problem)
+
+
+def _open_archive(path: Path) -> IO[bytes]:
+    with path.open("rb") as stream:
+        start = stream.read(6)
+    for magic, decompress in _DECOMPRESSORS.items():
+        if start.startswith(magic):
+            return decompress(path)  # type: ignore[operator]
+    return path.open("rb")
+
+
+def _list_archive(source: Path, stream: IO[bytes]) -> list[SourceFile]:
+    files: dict[str, SourceFile] = {}  # by name: a later member replaces an earlier one, as when extracting
+    folders: set[str] = set()
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
+        while (member := archive.next()) is not None:
+            archive.members.clear()  # type: ignore[attr-defined]  # else it keeps a record of each in memory
+            name = _text(member.name).removeprefix("./")
+            if member.isdir():
+                folders.add(name)
+            else:
+                files[name] = SourceFile(source, name, member.size, member.offset_data, _member_problem(member))
+    filled = {parent for name in files for parent in _parents(name)} | {p for name in folders for p in _parents(name)}
+    empty = [SourceFile(source, name + "/", problem="empty folder") for name in sorted(folders - filled - {"."})]
+    return [*files.values(), *empty]
+
+
+def _member_problem(member: tarfile.TarInfo) -> str | None:
+    if member.name.startswith("/") or ".." in member.name.split("/"):
+        return "its name leads out of the archive"
+    if member.issym() or member.islnk():
+        return "a link inside an archive, not followed"
+    if not member.isreg() or member.issparse():
+        return "not a regular file"
+    return _size_problem(member.size)
+
+
+def _size_problem(n_bytes: int) -> str | None:
+    return f"larger than {MAX_FILE_BYTES // 2**20} MB" if n_bytes > MAX_FILE_BYTES else None
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:k]) for k in range(1, len(parts))]
+
+
+def _text(name: str | Path) -> str:
+    """Return a file name as valid text: bytes that are no UTF-8 are shown escaped."""
+    text = name.as_posix() if isinstance(name, Path) else name
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,1 @@
+"""Verification metrics and their intervals: float64 arrays in, numbers out; free of torch."""

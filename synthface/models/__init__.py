@@ -1,0 +1,20 @@
+"""The models that ship with the package: a generator and a recogniser, each with its card."""
+
+from pathlib import Path
+
+from synthface.core.errors import WeightsError
+
+GENERATOR = "generator.safetensors"
+RECOGNIZER = "recognizer.safetensors"
+
+
+def shipped_model(name: str) -> Path:
+    """Return the path of a shipped model file.
+
+    Raises:
+        WeightsError: the installation lacks it.
+    """
+    path = Path(__file__).resolve().parent / name
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing from this installation; install synthface-kit again")
+    return path

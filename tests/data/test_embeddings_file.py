@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from synthface.core.errors import DataError
+from synthface.data import Embeddings
+
+VECTORS = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
+VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
+NAMES = ["Ann", "Ann", "Bo", "Çelik 李"]
+IMAGES = [f"images/{k}.png" for k in range(4)]
+
+
+def test_embeddings_come_back_and_give_the_same_bytes(tmp_path):
+    made = Embeddings(VECTORS, NAMES, IMAGES, np.arange(4, dtype=np.float32), {"recognizer": "r"})
+    made.save(tmp_path / "a.npz")
+    made.save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    read = Embeddings.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(read.vectors, VECTORS)
+    np.testing.assert_array_equal(read.norms, [0, 1, 2, 3])
+    assert read.identities.tolist() == NAMES
+    assert read.info == {"recognizer": "r"}
+    part = read.take(read.identities == "Ann")
+    assert (len(part), part.images.tolist(), part.norms.tolist()) == (2, IMAGES[:2], [0, 1])
+    Embeddings(VECTORS, NAMES, IMAGES).save(tmp_path / "c.npz")
+    assert Embeddings.load(tmp_path / "c.npz").norms is None
+
+
+@pytest.mark.parametrize(
+    ("vectors", "identities", "message"),
+    [
+        (VECTORS[:3], NAMES, "one row, one identity"),
+        (VECTORS[0], NAMES, "one row, one identity"),
+        (np.where(np.arange(4)[:, None] == 2, np.nan, VECTORS), NAMES, r"1 embeddings hold NaN .*row 2"),
+        (VECTORS * np.array([[1], [1.1], [1], [1]]), NAMES, r"row 1 has norm 1\.1"),
+    ],
+)
+def test_wrong_embeddings_are_refused(vectors, identities, message):
+    with pytest.raises(DataError, match=message):
+        Embeddings(vectors, identities, IMAGES)
+
+
+def test_files_that_are_none_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"--embeddings .*does not exist"):
+        Embeddings.load(tmp_path / "absent.npz", flag="--embeddings")
+    (tmp_path / "words.npz").write_text("words")
+    with pytest.raises(DataError, match="not an embeddings file"):
+        Embeddings.load(tmp_path / "words.npz")
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    with pytest.raises(DataError, match="not an embeddings file"):
+        Embeddings.load(tmp_path / "other.npz")
+    np.savez(tmp_path / "pickle.npz", vectors=np.array([object()]), identities=NAMES, images=IMAGES)
+    with pytest.raises(DataError, match="not an embeddings file"):
+        Embeddings.load(tmp_path / "pickle.npz")

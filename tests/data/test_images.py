@@ -1,0 +1,104 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from synthface.core.errors import DataError
+from synthface.data.images import decode_image, encode_png, resize_image
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return a PNG that claims a size and holds no pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_png_keeps_every_pixel_and_gives_the_same_bytes():
+    content = encode_png(PIXELS)
+    np.testing.assert_array_equal(decode_image(content), PIXELS)
+    assert content == encode_png(PIXELS.copy())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_undone(orientation):
+    # The inverse of each EXIF orientation, written out with numpy alone.
+    stored = {
+        1: PIXELS,
+        2: PIXELS[:, ::-1],
+        3: PIXELS[::-1, ::-1],
+        4: PIXELS[::-1],
+        5: PIXELS.transpose(1, 0, 2),
+        6: np.rot90(PIXELS, 1),
+        7: np.rot90(PIXELS.transpose(1, 0, 2), 2),
+        8: np.rot90(PIXELS, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
+    np.testing.assert_array_equal(decode_image(content), PIXELS)
+
+
+def test_every_colour_mode_becomes_rgb():
+    grey = PIXELS[:, :, 0]
+    np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(grey))), np.stack([grey] * 3, axis=2))
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(decode_image(encoded(deep))[:, :, 0], grey)
+    clear = np.dstack([PIXELS, np.zeros((20, 30), np.uint8)])
+    assert (decode_image(encoded(Image.fromarray(clear))) == 255).all()  # nothing is there: white paper
+    cmyk = Image.new("CMYK", (20, 20), (0, 255, 255, 0))
+    red = decode_image(encoded(cmyk, "JPEG", quality=95))[10, 10]
+    assert red[0] > 200
+    assert red[1:].max() < 60
+    palette = Image.fromarray(PIXELS).quantize(16)
+    np.testing.assert_array_equal(decode_image(encoded(palette)), np.asarray(palette.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"these are words", "not an image"),
+        (b"", "not an image"),
+        (encoded(Image.fromarray(PIXELS).resize((200, 200)), "JPEG")[:-1500], "damaged"),
+        (encode_png(PIXELS)[:300], "damaged"),
+        (encoded(Image.new("RGB", (1, 1))), "1x1 pixels is smaller"),
+        (encoded(Image.new("RGB", (15, 400))), "smaller than 16"),
+        (png_header(30_000, 30_000), "megapixels"),
+        (png_header(60_000, 60_000), "megapixels"),
+    ],
+)
+def test_bad_files_are_refused_with_a_reason(content, reason):
+    with pytest.raises(DataError, match=reason):
+        decode_image(content)
+
+
+def test_no_cut_of_a_jpeg_does_more_than_be_refused():
+    content = encoded(Image.fromarray(PIXELS), "JPEG", quality=90)
+    for cut in range(len(content)):
+        try:
+            assert decode_image(content[:cut]).shape == PIXELS.shape
+        except DataError:
+            continue
+
+
+def test_resize_averages_when_it_shrinks():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.abs(resize_image(stripes, 16, 16)[2:-2, 2:-2].astype(float) - 127.5).max() < 3
+    assert resize_image(PIXELS, 20, 30) is PIXELS
+    assert resize_image(PIXELS, 7, 9).shape == (7, 9, 3)

@@ -1,0 +1,86 @@
+import tarfile
+from pathlib import Path, PurePosixPath
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthface.data.photo_plan import plan_photos
+from synthface.data.sources import SourceFile
+
+
+def plan(*names, source="photos", **options):
+    return plan_photos([SourceFile(Path(source), name) for name in names], **options)
+
+
+def paths(*names, **options):
+    return [photo.path for photo in plan(*names, **options)]
+
+
+def people(*names, **options):
+    return [photo.identity for photo in plan(*names, **options)]
+
+
+def test_a_person_is_a_folder():
+    planned = plan("Ann_Lee/Ann_Lee_0001.jpg", "Bo/x.y.png")
+    assert [photo.identity for photo in planned] == ["Ann_Lee", "Bo"]
+    assert [photo.path for photo in planned] == ["images/Ann_Lee/Ann_Lee_0001.png", "images/Bo/x.y.png"]
+    assert planned[0].label == "Ann_Lee/Ann_Lee_0001.jpg"
+
+
+def test_folders_that_all_share_say_nothing_but_others_keep_people_apart():
+    assert people("lfw/v1/Ann/1.jpg", "lfw/v1/Bo/1.jpg") == ["Ann", "Bo"]
+    assert people("lfw/Ann/1.jpg") == ["Ann"]
+    assert people("east/Ann/1.jpg", "west/Ann/1.jpg") == ["east/Ann", "west/Ann"]
+    assert len(set(paths("east/Ann/1.jpg", "west/Ann/1.jpg", "east_Ann/1.jpg"))) == 3
+
+
+def test_photos_in_no_folder_follow_the_rule():
+    names = ("Ann_0001.jpg", "Ann_0002.jpg", "7.jpg")
+    assert people(*names) == ["Ann_0001", "Ann_0002", "7"]
+    assert people(*names, flat_identity="prefix") == ["Ann", "Ann", "7"]
+    assert people(*names, flat_identity="source", source="x/Ann.tar") == ["Ann"] * 3
+
+
+def test_paths_never_meet():
+    got = paths("a/1.jpg", "a/1.png", "A/1.jpg", "a/1~2.jpg", "a/1.JPG")
+    assert got[0] == "images/a/1.png"
+    assert len({path.casefold() for path in got}) == 5
+
+
+def test_names_that_no_disk_likes_are_made_harmless():
+    got = paths("../x.jpg", "a:b/c?.jpg", "con/nul.jpg", ". ./...jpg", "x/" + "é" * 300 + ".jpg", "d/\x07.jpg", "e/")
+    assert all(PurePosixPath(path).parts[0] == "images" and len(PurePosixPath(path).parts) == 3 for path in got)
+    assert all(len(part.encode()) < 255 for path in got for part in path.split("/"))
+    assert paths("李 雷/Ünï 1.jpg", "b/c.jpg")[0] == "images/李 雷/Ünï 1.png"
+
+
+def test_the_same_name_in_two_sources_is_two_photos():
+    files = [SourceFile(Path("one"), "Ann/1.jpg"), SourceFile(Path("two"), "Ann/1.jpg")]
+    planned = plan_photos(files)
+    assert [photo.identity for photo in planned] == ["Ann", "Ann"]
+    assert [photo.label for photo in planned] == ["Ann/1.jpg", "two:Ann/1.jpg"]
+    assert len({photo.path for photo in planned}) == 2
+
+
+component = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1, max_size=12)
+
+
+@settings(deadline=None, derandomize=True, max_examples=80)
+@given(st.lists(st.lists(component, min_size=1, max_size=4).map("/".join), min_size=1, max_size=12, unique=True))
+def test_any_names_give_distinct_paths_inside_the_set(names):
+    planned = plan(*names)
+    assert len({photo.path.casefold() for photo in planned}) == len(names)
+    assert len({photo.label for photo in planned}) == len(names)
+    for photo in planned:
+        parts = photo.path.split("/")
+        assert len(parts) == 3
+        assert parts[0] == "images"
+        assert not {".", "..", ""} & set(parts)
+        assert photo.path.endswith(".png")
+    folder_of = {photo.identity: photo.path.split("/")[1] for photo in planned}
+    assert len(set(folder_of.values())) == len(folder_of)
+
+
+def test_every_path_would_be_safe_in_an_archive(tmp_path):
+    for path in paths("../../a.jpg", "/b.jpg", "c/../../d.jpg"):
+        assert tarfile.data_filter(tarfile.TarInfo(path), str(tmp_path)).name == path

@@ -1,0 +1,168 @@
+"""The training step: losses, controller, exact resume, and independence of micro-batches and processes."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gan.ada import AdaController
+from gan.batches import BatchSource
+from gan.config import AdaConfig, NetworkConfig, TrainingConfig
+from gan.ema import averaged_copy, decay, update_average
+from gan.losses import discriminator_loss, generator_loss, r1_penalty
+from gan.trainer import GanTrainer, StepMetrics, mean_metrics
+from synthface.core.errors import ConfigError
+
+NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)
+TRAINING = TrainingConfig(batch=8, micro_batch=4, r1_interval=2, compile=False, ada=AdaConfig(start=0.3, kimg=1))
+
+
+def _source(config: TrainingConfig = TRAINING) -> BatchSource:
+    generator = np.random.default_rng(0)
+    labels = np.sort(generator.integers(0, 3, 20))
+    return BatchSource(generator.integers(0, 255, (20, 8, 8, 3), dtype=np.uint8), labels, config, seed=1)
+
+
+def _trainer(**changes: Any) -> GanTrainer:
+    fabric = SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1)
+    return GanTrainer(NETWORK, TRAINING, 3, _source(), fabric, seed=changes.get("seed", 1))
+
+
+def _weights(trainer: GanTrainer) -> torch.Tensor:
+    return torch.cat(
+        [p.detach().flatten() for module in (trainer.G, trainer.D, trainer.G_ema) for p in module.parameters()]
+    )
+
+
+def test_losses_closed_form() -> None:
+    zero, three = torch.zeros(4, 1), torch.full((4, 1), 3.0)
+    assert generator_loss(zero).item() == pytest.approx(np.log(2))
+    assert discriminator_loss(three, -three).item() == pytest.approx(2 * np.log1p(np.exp(-3.0)), rel=1e-5)
+
+
+def test_r1_of_a_linear_discriminator_is_half_its_squared_weight() -> None:
+    weight = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(5, 3, 4, 4).requires_grad_(True)
+    penalty = r1_penalty(images, (images * weight).sum(dim=(1, 2, 3)))
+    assert penalty.item() == pytest.approx(weight.square().sum().item() / 2, rel=1e-5)
+
+
+def test_controller_follows_its_target() -> None:
+    ada = AdaController(AdaConfig(target=0.6, interval=4, kimg=1))
+    for _ in range(4):
+        ada.observe(32.0, 32)
+    assert ada.r_t == 1
+    assert ada.p == pytest.approx(128 / 1000)
+    for _ in range(8):
+        ada.observe(0.0, 32)
+    assert ada.p == 0
+    fixed = AdaController(AdaConfig(mode="fixed", start=0.2, interval=1))
+    fixed.observe(32.0, 32)
+    assert fixed.p == 0.2
+
+
+def test_moving_average_closed_form() -> None:
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    average = averaged_copy(module)
+    torch.nn.init.ones_(module.weight)
+    for _ in range(10):
+        update_average(average, module, decay(batch=100, half_life_images=1000))
+    assert average.weight.item() == pytest.approx(0.5)
+
+
+def test_each_epoch_shows_every_image_once() -> None:
+    source = _source()
+    rows = np.concatenate([source.rows(step, micro) for step in range(5) for micro in range(2)])
+    assert sorted(rows[:20].tolist()) == list(range(20))
+    assert sorted(rows[20:].tolist()) == list(range(20))
+    assert rows[:20].tolist() != rows[20:].tolist()
+
+
+@pytest.mark.parametrize("sampling", ["natural", "sqrt", "balanced"])
+def test_class_sampling(sampling: str) -> None:
+    labels = np.repeat([0, 1], [900, 100])
+    config = TrainingConfig(batch=100, micro_batch=100, sampling=sampling)  # type: ignore[arg-type]
+    source = BatchSource(np.zeros((1000, 8, 8, 3), np.uint8), labels, config, seed=0)
+    real = np.concatenate([labels[source.rows(step, 0)] for step in range(20)])
+    fake = torch.cat([source.micro_batch(step, 0, "generator").fake_labels for step in range(20)]).numpy()
+    expected = {"natural": 0.1, "sqrt": 0.25, "balanced": 0.5}[sampling]
+    assert real.mean() == pytest.approx(expected, abs=0.04)
+    assert fake.mean() == pytest.approx(expected, abs=0.04)
+
+
+def test_a_resumed_run_is_the_uninterrupted_run() -> None:
+    whole = _trainer()
+    whole_losses = [whole.step() for _ in range(6)]
+    first = _trainer()
+    for _ in range(3):
+        first.step()
+    state = copy.deepcopy(first.state_dict())
+    second = _trainer(seed=99)  # other initial weights: all must come from the state
+    second.source = first.source
+    second.load_state_dict(state)
+    assert [second.step() for _ in range(3)] == whole_losses[3:]
+    assert torch.equal(_weights(whole), _weights(second))
+
+
+def test_a_step_changes_every_parameter_of_both_networks() -> None:
+    trainer = _trainer()
+    before = {name: p.detach().clone() for m in (trainer.G, trainer.D) for name, p in m.named_parameters()}
+    for _ in range(3):
+        trainer.step()
+    for module in (trainer.G, trainer.D):
+        for name, parameter in module.named_parameters():
+            assert not torch.equal(parameter, before[name]), name
+
+
+def test_processes_share_a_step_without_changing_it() -> None:
+    """Two ranks each take half of the micro-batches; the sums of their gradients are those of one process."""
+    gradients: list[list[torch.Tensor]] = []
+    for ranks in ([(0, 1)], [(0, 2), (1, 2)]):
+        total: list[torch.Tensor] = []
+        for rank, world in ranks:
+            trainer = _trainer()
+            trainer.fabric.global_rank, trainer.fabric.world_size = rank, world
+            seen: list[torch.Tensor] = []
+            trainer._apply = lambda optimizer, module, seen=seen: seen.extend(  # type: ignore[method-assign, misc]
+                p.grad.clone() for p in module.parameters() if p.grad is not None
+            )
+            trainer._sum = lambda value: value  # type: ignore[method-assign]
+            trainer._generator_step()
+            total = [a + b for a, b in zip(total, seen, strict=True)] if total else seen
+        gradients.append(total)
+    for one, two in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
+
+
+def test_means_skip_steps_without_a_value() -> None:
+    steps = [StepMetrics(1.0, 2.0, 0.0, 0.0, None), StepMetrics(3.0, 2.0, 0.0, 0.0, 5.0)]
+    assert mean_metrics(steps)["loss_generator"] == 2
+    assert mean_metrics(steps)["r1"] == 5
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ConfigError, match="micro_batch"):
+        TrainingConfig(batch=10, micro_batch=4)
+    with pytest.raises(ConfigError, match="resolution"):
+        NetworkConfig(resolution=60)
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(tmp_path: Path, tiny_faceset: Path) -> None:
+    lines = []
+    for devices in ("1", "2"):
+        out = tmp_path / devices
+        command = [sys.executable, "-m", "synthface", "train-gan", "--faces", str(tiny_faceset), "--out", str(out)]
+        command += ["--kimg", "0.032", "--tick-kimg", "0.016", "--network.resolution", "8", "--network.z_dim", "8"]
+        command += ["--network.w_dim", "8", "--network.channel_max", "8", "--training.batch", "8"]
+        command += ["--training.micro_batch", "4", "--training.compile", "false", "--devices", devices]
+        subprocess.run(command, check=True, capture_output=True, timeout=240)
+        lines.append(np.genfromtxt((out / "metrics.jsonl").read_text().splitlines(), dtype=str, delimiter="\n"))
+    assert len(lines[0]) == len(lines[1]) == 2

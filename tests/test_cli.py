@@ -1,0 +1,140 @@
+"""The command line as a user meets it."""
+
+import dataclasses
+import importlib
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synthface.cli import COMMANDS, main, parse_options
+
+ROOT = Path(__file__).resolve().parent.parent
+SUPPORT = {"compute", "progress", "inversion_scores"}  # modules in workflows that are no command
+
+
+def _workflow(command: str):  # type: ignore[no-untyped-def]
+    return importlib.import_module(f"synthface.workflows.{command.replace('-', '_')}")
+
+
+def test_every_workflow_is_a_command() -> None:
+    import synthface.workflows
+
+    modules = {info.name for info in pkgutil.iter_modules(synthface.workflows.__path__)}
+    assert {name.replace("_", "-") for name in modules - SUPPORT} == set(COMMANDS)
+
+
+def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_and_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"synthface {command} " in shown.split("examples:")[1]
+    for field in dataclasses.fields(_workflow(command).Options):
+        documented = " ".join(ancestor.__doc__ or "" for ancestor in _workflow(command).Options.__mro__)
+        assert f"{field.name}:" in documented, f"--{field.name} is not explained"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_imports_nothing_heavy(command: str) -> None:
+    code = (
+        f"import sys; from synthface.cli import main\ntry: main([{command!r}, '--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'lightning', 'scipy', 'matplotlib', 'jinja2') if m in sys.modules], file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_parse(command: str) -> None:
+    text = _workflow(command).EXAMPLES.replace("\\\n", " ")
+    for line in filter(None, map(str.strip, text.splitlines())):
+        words = shlex.split(line)
+        assert words[:2] == ["synthface", command]
+        parse_options(command, _workflow(command), words[2:])
+
+
+def _documented_commands() -> list[str]:
+    texts = [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "synthface/report/templates/quickstart.html",
+    ]
+    lines = [line for path in texts for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()]
+    return [
+        line.removeprefix("<pre><code>").removesuffix("</code></pre>")
+        for line in lines
+        if re.match(r"(<pre><code>)?synthface [a-z-]+ ", line)
+    ]
+
+
+@pytest.mark.parametrize("line", _documented_commands())
+def test_documented_commands_parse(line: str) -> None:
+    words = shlex.split(line)
+    parse_options(words[1], _workflow(words[1]), words[2:])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_configurations_parse(path: Path) -> None:
+    options = parse_options("train-gan", _workflow("train-gan"), ["--faces", "f", "--out", "o", "--config", str(path)])
+    assert options.network.resolution in (32, 64)
+
+
+def test_the_written_out_configuration_is_the_default() -> None:
+    arguments = ["--faces", "f", "--out", "o"]
+    written = parse_options(
+        "train-gan", _workflow("train-gan"), [*arguments, "--config", str(ROOT / "configs/lfw64.yaml")]
+    )
+    assert written == parse_options("train-gan", _workflow("train-gan"), arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["split", "faces"],
+        ["split", "faces", "--out", "o", "--no-such-option", "1"],
+        ["split", "absent", "--out", "o"],
+        ["split", "faces", "--out", "o", "--holdout", "1.5"],
+        ["generate", "--generator", "absent", "--out", "o"],
+        ["generate", "--classes", "9-1", "--out", "o"],
+        ["train-gan", "--faces", "absent", "--out", "o"],
+        ["train-gan", "--faces", "f", "--out", "o", "--config", "absent.yaml"],
+        ["train-gan", "--faces", "f", "--out", "o", "--network.resolution", "60"],
+        ["embed", "absent", "--recognizer", "synthface-small", "--out", "o.npz"],
+        ["evaluate", "--faces", "absent", "--pairs", "p", "--recognizer", "synthface-small", "--out", "o"],
+        ["train-recognizer", "--faces", "absent", "--out", "o"],
+        ["invert", "--recognizer", "synthface-small", "--out", "o"],
+        ["audit", "--synthetic", "absent", "--recognizers", "synthface-small", "--out", "o"],
+        ["release", "absent", "--out", "o"],
+        ["verify", "absent"],
+        ["import-gan", "absent.pkl", "--out", "o"],
+    ],
+    ids=" ".join,
+)
+def test_misuse_is_one_line_and_exit_code_3(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 3
+    shown = capsys.readouterr()
+    assert shown.err.startswith("synthface: error: ")
+    assert shown.err.count("\n") == 1
+    assert "Traceback" not in shown.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_faceset_of_the_wrong_kind_is_refused(tiny_faceset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["release", str(tiny_faceset), "--out", str(tiny_faceset.parent / "release")]) == 3
+    assert "real FaceSet" in capsys.readouterr().err

@@ -1,0 +1,151 @@
+"""Generation: the same bytes whatever else happens."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gan.config import NetworkConfig
+from gan.generator import Generator
+from gan.identities import MixtureConfig, mixed_identity
+from gan.weights import load_generator, save_generator
+from synthface.core.errors import ConfigError, WeightsError
+from synthface.data import FaceSet
+from synthface.workflows import generate
+from synthface.workflows.generate import parse_ranges
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "generator.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        G = Generator(NetworkConfig(resolution=16, z_dim=8, w_dim=8, channel_base=128, channel_max=16), 12)
+        for layer in G.synthesis.styled:
+            torch.nn.init.constant_(layer.noise_strength, 0.1)
+    save_generator(G, path, info={"trained_on_manifest_sha256": "0" * 64})
+    return path
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _generate(model: Path, out: Path, **options: object) -> FaceSet:
+    generate.run(generate.Options(generator=model, out=out, **options))  # type: ignore[arg-type]
+    return FaceSet.load(out)
+
+
+def test_ranges() -> None:
+    assert parse_ranges("0-3,7,5-6,2") == [0, 1, 2, 3, 7, 5, 6]
+    for wrong in ("", "3-1", "a", "1-", "-1", "1;2"):
+        with pytest.raises(ConfigError, match="--classes"):
+            parse_ranges(wrong)
+
+
+def test_save_and_load_keep_every_weight(model: Path, tmp_path: Path) -> None:
+    G = load_generator(model)
+    save_generator(G, tmp_path / "again.safetensors", info={"trained_on_manifest_sha256": "0" * 64})
+    assert (tmp_path / "again.safetensors").read_bytes() == model.read_bytes()
+    assert (G.n_classes, G.resolution, G.z_dim, G.w_dim) == (12, 16, 8, 8)
+
+
+@pytest.mark.parametrize("noise_mode", ["const", "random", "none"])
+def test_an_image_does_not_depend_on_what_else_is_generated(model: Path, tmp_path: Path, noise_mode: str) -> None:
+    many = _generate(model, tmp_path / "many", classes="0-11", per_class=5, noise_mode=noise_mode)
+    few = _generate(model, tmp_path / "few", classes="7,3", per_class=3, noise_mode=noise_mode)
+    by_path = {record.path: record for record in many.records}
+    assert len(few) == 6
+    assert all(by_path[record.path] == record for record in few.records)
+
+
+def test_records_suffice_to_make_an_image_again(model: Path, tmp_path: Path) -> None:
+    from gan.sampling import ImageRequest, draw_batch
+
+    faces = _generate(model, tmp_path / "set", classes="4", per_class=2, psi=0.8)
+    record = faces.records[1]
+    assert record.seed is not None
+    again = draw_batch(load_generator(model), [ImageRequest(record.seed, {4: 1.0})], psi=0.8)[0]
+    assert np.array_equal(again, faces.read_image(1))
+
+
+def test_seeds_differ_between_classes_images_and_runs(model: Path, tmp_path: Path) -> None:
+    sets = [_generate(model, tmp_path / str(seed), per_class=3, seed=seed) for seed in (0, 1)]
+    seeds = [record.seed for faces in sets for record in faces.records]
+    assert len(set(seeds)) == len(seeds) == 72
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_bytes(model: Path, tmp_path: Path) -> None:
+    for devices in ("1", "2"):
+        command = [sys.executable, "-m", "synthface", "generate", "--generator", str(model), "--per-class", "9"]
+        subprocess.run([*command, "--out", str(tmp_path / devices), "--devices", devices], check=True, timeout=240)
+    assert _bytes(tmp_path / "1") == _bytes(tmp_path / "2")
+
+
+@pytest.mark.slow
+def test_killed_and_run_again_nothing_is_missing_or_doubled(model: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "synthface", "generate", "--generator", str(model), "--per-class", "400"]
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "killed")], stderr=subprocess.DEVNULL)
+    journal = tmp_path / "killed.partial" / "journal-0.jsonl"
+    deadline = time.monotonic() + 120
+    while not (journal.exists() and journal.stat().st_size > 50_000) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed").exists()
+    with journal.open("ab") as stream:
+        stream.write(b'{"path": "torn')
+    _generate(model, tmp_path / "killed", per_class=400)
+    _generate(model, tmp_path / "whole", per_class=400)
+    assert _bytes(tmp_path / "killed") == _bytes(tmp_path / "whole")
+
+
+def test_a_finished_set_is_left_alone_and_another_is_refused(model: Path, tmp_path: Path) -> None:
+    _generate(model, tmp_path / "set", classes="0-1", per_class=2)
+    before = _bytes(tmp_path / "set")
+    _generate(model, tmp_path / "set", classes="0-1", per_class=2)
+    assert _bytes(tmp_path / "set") == before
+    with pytest.raises(ConfigError, match="made otherwise"):
+        _generate(model, tmp_path / "set", classes="0-1", per_class=3)
+
+
+def test_mixed_identities(model: Path, tmp_path: Path) -> None:
+    faces = _generate(model, tmp_path / "set", classes="0-4", per_class=2, identities="mixed")
+    for record in faces.records:
+        assert record.class_index is None
+        assert record.code is not None
+        weights = record.code["weights"]
+        assert len(weights) == len(set(record.code["classes"])) == 4
+        assert sum(weights) == pytest.approx(1, abs=1e-5)
+        assert max(weights) <= 0.4
+    codes = {record.identity: str(record.code) for record in faces.records}
+    assert len(set(codes.values())) == 5
+
+
+def test_a_mixed_identity_depends_on_its_number_and_the_seed_alone() -> None:
+    config = MixtureConfig()
+    assert mixed_identity(50, 3, 0, config) == mixed_identity(50, 3, 0, config)
+    assert mixed_identity(50, 3, 0, config) != mixed_identity(50, 4, 0, config)
+    assert mixed_identity(50, 3, 0, config) != mixed_identity(50, 3, 1, config)
+    with pytest.raises(ConfigError, match="needs 4 training classes"):
+        mixed_identity(3, 0, 0, config)
+
+
+def test_wrong_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        load_generator(tmp_path / "text.safetensors")
+    with pytest.raises(WeightsError, match="does not exist"):
+        load_generator(tmp_path / "absent.safetensors")
+
+
+def test_classes_out_of_range(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="0 to 11"):
+        _generate(model, tmp_path / "set", classes="0-12")
