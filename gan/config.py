@@ -92,10 +92,10 @@ class TrainingConfig:
         compile: compile the networks with torch.compile; pays off after a few minutes.
     """
 
-    batch: int = 32
-    micro_batch: int = 32
+    batch: int = 16
+    micro_batch: int = 16
     learning_rate: float = 0.0025
-    r1_gamma: float = 0.1
+    r1_gamma: float = 0.05
     r1_interval: int = 16
     style_mixing: float = 0.9
     ema_kimg: float = 10.0

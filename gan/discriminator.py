@@ -12,7 +12,7 @@ from gan.mapping import Mapping
 
 _RESIDUAL_GAIN = math.sqrt(0.5)
 _MAPPING_LAYERS = 8
-_GROUP = 4
+GROUP_SIZE = 4
 
 
 class ResidualBlock(nn.Module):
@@ -67,7 +67,7 @@ def append_minibatch_deviation(x: Tensor) -> Tensor:
     Image i belongs to the group of images i + k N/4. [N, C, H, W] -> [N, C+1, H, W].
     """
     n, channels, height, width = x.shape
-    size = min(_GROUP, n)
+    size = min(GROUP_SIZE, n)
     groups = x.reshape(size, n // size, channels, height, width)
     deviation = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
     return torch.cat([x, deviation.repeat(size)[:, None, None, None].expand(-1, 1, height, width)], dim=1)

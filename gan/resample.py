@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_TAPS = (0.125, 0.375, 0.375, 0.125)
+TAPS = (0.125, 0.375, 0.375, 0.125)
 
 
 def upsample_blur(x: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def upsample_image(image: Tensor) -> Tensor:
 
 
 def _kernel(like: Tensor, *, gain: float) -> Tensor:
-    taps = torch.tensor(_TAPS, dtype=like.dtype, device=like.device) * gain
+    taps = torch.tensor(TAPS, dtype=like.dtype, device=like.device) * gain
     return taps[:, None] * taps[None, :]
 
 

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages, plots and contact sheets."""

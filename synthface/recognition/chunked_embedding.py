@@ -1,0 +1,95 @@
+"""Embedding a FaceSet in chunks, each a file of its own: killed at any moment, it goes on from there."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.core.atomic import write_atomic
+from synthface.core.errors import DataError
+from synthface.data.faceset import FaceSet
+from synthface.data.images import resize_image
+from synthface.recognition.recognizer import MICRO_BATCH, Recognizer
+
+CHUNK_IMAGES = 16 * MICRO_BATCH
+
+
+class ChunkedEmbedding:
+    """The embedding of one FaceSet by one recogniser, shared by any number of processes.
+
+    Chunk k holds images k * 256 .. k * 256 + 255 in manifest order, whoever computes it, so that neither the number
+    of processes nor an interruption shows in the result.
+
+    Args:
+        faceset: what to embed.
+        recognizer: with what.
+        folder: working folder for the chunks; an earlier run's are taken over.
+        flip: add the embedding of each image's mirror before normalising.
+        via_size: first downsize each image to this many pixels a side.
+
+    Raises:
+        DataError: an image is not square, so it cannot be an aligned face.
+    """
+
+    def __init__(
+        self,
+        faceset: FaceSet,
+        recognizer: Recognizer,
+        folder: Path,
+        *,
+        flip: bool = False,
+        via_size: int | None = None,
+    ) -> None:
+        for record in faceset.records:
+            if record.width != record.height:
+                raise DataError(
+                    f"{faceset.root / record.path} is {record.width}x{record.height}; recognisers take square aligned "
+                    "faces: run 'synthface prepare' first"
+                )
+        self._faceset = faceset
+        self._recognizer = recognizer
+        self._folder = folder
+        self._flip = flip
+        self._via_size = via_size
+        self._starts = range(0, len(faceset), CHUNK_IMAGES)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def missing(self, *, rank: int = 0, world_size: int = 1) -> list[int]:
+        """Return the first images of the chunks that this process still has to compute."""
+        return [start for start in self._starts[rank::world_size] if not self._file(start).exists()]
+
+    def compute(self, starts: list[int]) -> Iterator[int]:
+        """Compute chunks, yielding the index of each image when it is done."""
+        for start in starts:
+            stop = min(start + CHUNK_IMAGES, len(self._faceset))
+            parts = []
+            for first in range(start, stop, MICRO_BATCH):
+                indices = range(first, min(first + MICRO_BATCH, stop))
+                parts.append(self._recognizer.embed_with_norms(self._read(indices), flip=self._flip))
+                yield from indices
+            units, norms = zip(*parts, strict=True)
+            stream = io.BytesIO()
+            np.savez(stream, unit=np.concatenate(units), norms=np.concatenate(norms))
+            write_atomic(self._file(start), stream.getvalue())
+
+    def collect(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return unit embeddings [N, D] and norms [N] from all chunks, in manifest order."""
+        units = [np.zeros((0, self._recognizer.embedding_dim), np.float32)]
+        norms = [np.zeros(0, np.float32)]
+        for start in self._starts:
+            with np.load(self._file(start), allow_pickle=False) as chunk:
+                units.append(chunk["unit"])
+                norms.append(chunk["norms"])
+        return np.concatenate(units), np.concatenate(norms)
+
+    def _file(self, start: int) -> Path:
+        return self._folder / f"chunk-{start:09d}.npz"
+
+    def _read(self, indices: range) -> NDArray[np.uint8]:
+        side = self._recognizer.side
+        if self._via_size is None:
+            return self._faceset.read_images(indices, side, side)
+        small = self._faceset.read_images(indices, self._via_size, self._via_size)
+        return np.stack([resize_image(image, side, side) for image in small])

@@ -1,0 +1,74 @@
+"""What a recogniser's network looks like; plain data, free of torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from synthface.core.errors import ConfigError, WeightsError
+
+ARCHITECTURE = "MobileFaceNet"
+ALIGNED_SIDE = 112  # pixels a side of the ArcFace template
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Shape of a MobileFaceNet.
+
+    The network sees the aligned square face resized to ``max(input_size)`` pixels a side and cropped about its centre:
+    (112, 96) is columns 8..103 of the 112x112 face.
+
+    Args:
+        input_size: height and width in pixels, multiples of 16.
+        embedding_dim: numbers in an embedding.
+        width: factor on every channel count (1 is the published network).
+        bn_eps: epsilon of the batch norms.
+        embed_bn_eps: epsilon of the last batch norm.
+        embed_bias: whether the last linear map has a bias.
+    """
+
+    input_size: tuple[int, int] = (ALIGNED_SIDE, ALIGNED_SIDE)
+    embedding_dim: int = 128
+    width: float = 1.0
+    bn_eps: float = 1e-5
+    embed_bn_eps: float = 1e-5
+    embed_bias: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_size", tuple(int(side) for side in self.input_size))
+        if len(self.input_size) != 2 or any(side < 16 or side % 16 for side in self.input_size):
+            raise ConfigError(f"--input-size {self.input_size}: give multiples of 16 pixels")
+        if self.embedding_dim < 2:
+            raise ConfigError(f"--embedding-dim {self.embedding_dim}: give at least 2")
+        if not 0.05 <= self.width <= 8:
+            raise ConfigError(f"--width {self.width}: give a factor from 0.05 to 8")
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the square face before the crop."""
+        return max(self.input_size)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the config as it stands in a safetensors header."""
+        return {"architecture": ARCHITECTURE, **vars(self)}
+
+
+def config_from_json(value: Any, *, source: str) -> NetworkConfig:
+    """Read a config from a safetensors header or from the JSON description beside a weight file.
+
+    Args:
+        value: the JSON value; ``input_hw`` is read as ``input_size``.
+        source: where it came from, for messages.
+
+    Raises:
+        WeightsError: no description of a network that is known here.
+    """
+    if not isinstance(value, dict) or not str(value.get("architecture", "")).startswith(ARCHITECTURE):
+        raise WeightsError(f"{source} does not describe a {ARCHITECTURE}; other networks are not supported")
+    fields = {key: value[key] for key in vars(NetworkConfig()) if key in value}
+    if "input_hw" in value:
+        fields["input_size"] = value["input_hw"]
+    if "bn_eps" in fields:
+        fields.setdefault("embed_bn_eps", fields["bn_eps"])
+    try:
+        return NetworkConfig(**fields)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise WeightsError(f"{source} describes no usable network ({error})") from None

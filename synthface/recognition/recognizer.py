@@ -1,0 +1,115 @@
+"""A recogniser: aligned face in, embedding out; crops, scales and normalises inside."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from synthface.core.errors import DataError
+from synthface.recognition.catalogue import find_weights
+from synthface.recognition.folding import folded_for_inference
+from synthface.recognition.mobilefacenet import MobileFaceNet
+from synthface.recognition.weights import read_network
+
+# Small enough for the activations to stay in a CPU's cache. Every batch has this size (the last is padded), so that
+# an image's embedding depends on nothing but the image.
+MICRO_BATCH = 16
+PIXEL_SCALE = 127.5 / 128  # images arrive as (p - 127.5) / 127.5, the networks expect (p - 127.5) / 128
+
+
+class Recognizer(nn.Module):
+    """Embeds aligned faces.
+
+    Attributes:
+        network: the MobileFaceNet inside, in evaluation mode, with its batch-norm statistics.
+        name: catalogue name, or that of the file.
+        sha256: hash of the weight file; empty for a network that was never written.
+        input_size: height and width in pixels that the network sees.
+        embedding_dim: numbers in an embedding.
+    """
+
+    def __init__(self, network: MobileFaceNet, *, name: str, sha256: str = "") -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.name = name
+        self.sha256 = sha256
+        self.input_size = network.config.input_size
+        self.embedding_dim = network.config.embedding_dim
+        self.side = network.config.side
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed; differentiable with respect to the images.
+
+        Args:
+            images: [N, 3, S, S] float in [-1, 1], aligned to the ArcFace template (S is 112, or any other side).
+
+        Returns:
+            [N, D] raw embeddings.
+        """
+        return self.network(self.network_input(images))
+
+    def network_input(self, images: Tensor) -> Tensor:
+        """Resize, crop and normalise [N, 3, S, S] images in [-1, 1] to what the network expects."""
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+            raise DataError(f"images of shape {tuple(images.shape)}; give square aligned faces, [N, 3, S, S]")
+        if images.shape[-1] != self.side:
+            images = F.interpolate(images, size=(self.side, self.side), mode="bicubic", antialias=True)
+        height, width = self.input_size
+        top, left = (self.side - height) // 2, (self.side - width) // 2
+        return images[:, :, top : top + height, left : left + width] * PIXEL_SCALE
+
+    def embed(self, images: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
+        """Return unit embeddings [N, D] of aligned faces [N, S, S, 3] uint8 RGB (S is 112, or any other side).
+
+        Args:
+            images: the faces.
+            flip: add the embedding of each image's mirror before normalising.
+        """
+        return self.embed_with_norms(images, flip=flip)[0]
+
+    @torch.inference_mode()
+    def embed_with_norms(
+        self, images: NDArray[np.uint8], flip: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return unit embeddings [N, D] and their norms before normalisation [N]; see ``embed``."""
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+            raise DataError(f"images of shape {images.shape} and type {images.dtype}; give [N, S, S, 3] uint8")
+        network = folded_for_inference(self.network)
+        raw = np.zeros((len(images), self.embedding_dim), np.float32)
+        for start in range(0, len(images), MICRO_BATCH):
+            part = images[start : start + MICRO_BATCH]
+            raw[start : start + len(part)] = self._embed_micro_batch(network, part, flip=flip)[: len(part)]
+        norms = np.sqrt(np.square(raw, dtype=np.float64).sum(axis=1))
+        unit = raw / np.maximum(norms, 1e-12)[:, None]
+        return unit.astype(np.float32), norms.astype(np.float32)
+
+    def _embed_micro_batch(self, network: nn.Module, part: NDArray[np.uint8], *, flip: bool) -> NDArray[np.float32]:
+        padded = np.zeros((MICRO_BATCH, *part.shape[1:]), np.uint8)
+        padded[: len(part)] = part
+        device = next(network.parameters()).device
+        # A permuted NHWC array is already channels-last.
+        pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        inputs = self.network_input(pixels)
+        raw = network(inputs.contiguous(memory_format=torch.channels_last))
+        if flip:
+            raw = raw + network(inputs.flip(-1).contiguous(memory_format=torch.channels_last))
+        return raw.cpu().numpy()
+
+
+def load_recognizer(name_or_path: str | Path, device: str = "cpu") -> Recognizer:
+    """Load a recogniser, ready to embed.
+
+    Args:
+        name_or_path: a name of the catalogue (``mobilefacenet-ms1m``, ``mobilefacenet-casia``, ``synthface-small``),
+            a ``.safetensors`` file, or a folder made by ``synthface train-recognizer``.
+        device: torch device.
+
+    Raises:
+        WeightsError: not found, damaged, or not a network that is known here; the message says what to put where.
+    """
+    weights = find_weights(name_or_path)
+    return Recognizer(read_network(weights), name=weights.name, sha256=weights.sha256).to(device)

@@ -1,0 +1,210 @@
+"""Training a recogniser: classification, transfer from a teacher's embeddings, or both (the strategies of SFace)."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from synthface.core.errors import ConfigError
+from synthface.recognition.augmentation import PRESETS, EpochAugmentation, epoch_order
+from synthface.recognition.losses import SoftmaxHead
+from synthface.recognition.mobilefacenet import MobileFaceNet
+from synthface.recognition.recognizer import PIXEL_SCALE
+
+Strategy = Literal["classification", "transfer", "combined"]
+_MAX_GRADIENT_NORM = 5.0  # as in SFace
+_WARM_UP = 0.05  # share of the training over which the learning rate rises from 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to train; the defaults are a recipe that worked, not a tuned one.
+
+    Args:
+        epochs: passes over the images.
+        batch: images a step, over all processes together.
+        lr: highest learning rate; it rises over the first twentieth and then falls along a cosine to 0.
+        momentum: of SGD.
+        weight_decay: of convolution and linear weights and class centres; other parameters are left free.
+        augment: preset of ``augmentation.PRESETS``.
+        distil_weight: weight of 1 - cos(student, teacher) beside the classification loss. SFace's 10000 times the
+            mean squared difference of 512 numbers is 39.06 times this.
+        seed: of weights, order and augmentation.
+        minutes: time to train for; where it is shorter than the epochs, the schedule ends with it.
+    """
+
+    epochs: int = 40
+    batch: int = 128
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augment: str = "light"
+    distil_weight: float = 39.06
+    seed: int = 0
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What is learnt from.
+
+    Attributes:
+        pixels: [N, S, S, 3] uint8, S the side that the network expects.
+        labels: [N] int64 class of each image.
+        teacher: [N, D] unit embeddings by the teacher, or None.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    teacher: NDArray[np.float32] | None = None
+
+
+class Student(nn.Module):
+    """Network and losses in one module, so that every process computes its share in one forward pass."""
+
+    def __init__(self, network: MobileFaceNet, head: SoftmaxHead | None, distil_weight: float) -> None:
+        super().__init__()
+        self.network = network
+        self.head = head
+        self.distil_weight = distil_weight if head is not None else 1.0
+
+    def forward(self, images: Tensor, labels: Tensor, teacher: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss and its two parts (classification, 1 - cos to the teacher), 0 where one is not used."""
+        x = self.network(images * PIXEL_SCALE)
+        zero = x.new_zeros(())
+        classification = zero if self.head is None else self.head(x, labels)
+        transfer = zero if teacher is None else 1 - F.cosine_similarity(x.float(), teacher).mean()
+        return classification + self.distil_weight * transfer, classification, transfer
+
+
+@dataclass(frozen=True)
+class Step:
+    """Figures of one optimisation step; losses are those of this process's share of the batch."""
+
+    progress: float  # share of the training done before the step
+    lr: float
+    loss: float
+    classification: float
+    transfer: float
+    images: int  # of all processes together
+    seconds: float
+
+
+class Trainer:
+    """The optimisation of one student; its whole state can be saved after any epoch and taken up again exactly."""
+
+    def __init__(
+        self, fabric: Any, student: Student, data: TrainingData, config: TrainingConfig, *, compiled: bool = False
+    ) -> None:
+        self._fabric, self._data, self._config = fabric, data, config
+        self._batch = min(config.batch, len(data.labels))
+        if self._batch % fabric.world_size or self._batch < 2 * fabric.world_size:
+            raise ConfigError(f"--batch {self._batch} cannot be shared by {fabric.world_size} processes, 2 images each")
+        self.steps_per_epoch = len(data.labels) // self._batch
+        self.student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.SGD(_parameter_groups(student, config.weight_decay), lr=0.0, momentum=config.momentum)
+        forward = torch.compile(self.student) if compiled else self.student
+        self._module, self._optimizer = fabric.setup(forward, optimizer)
+        self.next_epoch = 0
+        self._seconds = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the epochs or the minutes are used up."""
+        return self.next_epoch >= self._config.epochs or self._progress(0) >= 1
+
+    def run_epoch(self) -> Iterator[Step]:
+        """Train for an epoch, or until the minutes are over, yielding after every step."""
+        config, epoch = self._config, self.next_epoch
+        order = epoch_order(len(self._data.labels), seed=config.seed, epoch=epoch)
+        augment = EpochAugmentation(PRESETS[config.augment], len(order), seed=config.seed, epoch=epoch)
+        self._module.train()
+        for step in range(self.steps_per_epoch):
+            began = time.perf_counter()
+            progress = self._progress(step)
+            if progress >= 1:
+                break
+            mine = order[step * self._batch : (step + 1) * self._batch][
+                self._fabric.global_rank :: self._fabric.world_size
+            ]
+            losses, lr = self._step(mine, augment, progress)
+            seconds = time.perf_counter() - began
+            self._seconds += seconds
+            yield Step(progress, lr, *losses, self._batch, seconds)
+        self.next_epoch += 1
+
+    def _progress(self, step: int) -> float:
+        """Return the share of the training that is done: of its steps, or of its minutes if those run out first."""
+        share = (self.next_epoch + step / self.steps_per_epoch) / self._config.epochs
+        if self._config.minutes is None:
+            return share
+        seconds = self._fabric.broadcast(self._seconds) if self._fabric.world_size > 1 else self._seconds
+        return max(share, seconds / (60 * self._config.minutes))
+
+    def _step(
+        self, indices: NDArray[np.int64], augment: EpochAugmentation, progress: float
+    ) -> tuple[tuple[float, float, float], float]:
+        """Take one optimisation step; return its three losses and its learning rate."""
+        device = self._fabric.device
+        images = augment(self._data.pixels[indices], indices).to(device)
+        labels = torch.from_numpy(self._data.labels[indices]).to(device)
+        teacher = None if self._data.teacher is None else torch.from_numpy(self._data.teacher[indices]).to(device)
+        lr = self._config.lr * learning_rate_factor(progress)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        losses = self._module(images, labels, teacher)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._fabric.backward(losses[0])
+        torch.nn.utils.clip_grad_norm_(self.student.parameters(), _MAX_GRADIENT_NORM)
+        self._optimizer.step()
+        return (losses[0].item(), losses[1].item(), losses[2].item()), lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next epoch depends on, as tensors and plain values."""
+        return {
+            "student": self.student.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "next_epoch": self.next_epoch,
+            "seconds": self._seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state that ``state_dict`` returned."""
+        self.student.load_state_dict(state["student"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.next_epoch = int(state["next_epoch"])
+        self._seconds = float(state["seconds"])
+
+
+def epoch_figures(steps: list[Step]) -> dict[str, float]:
+    """Return the figures of an epoch: mean losses, and progress and learning rate at its last step."""
+    if not steps:
+        return {}
+    figures: dict[str, float] = {"progress": steps[-1].progress, "lr": steps[-1].lr}
+    for name in ("loss", "classification", "transfer"):
+        figures[name] = float(np.mean([getattr(step, name) for step in steps]))
+    figures["images_per_second"] = sum(step.images for step in steps) / sum(step.seconds for step in steps)
+    return figures
+
+
+def learning_rate_factor(progress: float) -> float:
+    """Return the learning rate as a share of its highest: a linear rise, then half a cosine down to 0."""
+    if progress < _WARM_UP:
+        return (progress + 1e-3) / (_WARM_UP + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - _WARM_UP) / (1 - _WARM_UP))))
+
+
+def _parameter_groups(student: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Part the parameters: matrices and kernels decay, batch norms, biases and PReLU slopes do not."""
+    parameters = list(student.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

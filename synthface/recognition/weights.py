@@ -1,0 +1,81 @@
+"""Reading and writing recogniser weights: safetensors only, with the network's config in the header."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from synthface.core.atomic import write_atomic
+from synthface.core.errors import WeightsError
+from synthface.core.hashing import canonical_json
+from synthface.recognition.catalogue import WeightFile
+from synthface.recognition.mobilefacenet import MobileFaceNet
+from synthface.recognition.network_config import config_from_json
+
+HEADER_KEY = "synthface"  # safetensors metadata holds strings only, so one key holds JSON
+_COUNTER = "num_batches_tracked"  # batch-norm bookkeeping that published files leave out
+
+
+def read_network(weights: WeightFile) -> MobileFaceNet:
+    """Build the network that a weight file describes and load its tensors.
+
+    Raises:
+        WeightsError: no description, or tensors that do not fit it.
+    """
+    tensors, header = _read(weights.path)
+    if header is not None:
+        config = config_from_json(header.get("network"), source=f"the header of {weights.path}")
+    elif weights.description is not None:
+        config = config_from_json(weights.description, source=str(weights.path.with_suffix(".json")))
+    else:
+        raise WeightsError(
+            f"{weights.path} has no config in its header and no {weights.path.with_suffix('.json').name} beside it"
+        )
+    network = MobileFaceNet(config)
+    _load(network, tensors, weights.path)
+    return network
+
+
+def write_network(path: Path, network: MobileFaceNet, *, about: dict[str, Any]) -> None:
+    """Write a network's tensors with its config, and what is known about it, in the header.
+
+    Args:
+        path: the ``.safetensors`` file; replaced as a whole.
+        network: the network; a classification head is no part of it.
+        about: JSON on where the weights come from.
+    """
+    header = canonical_json({"network": network.config.to_json(), "about": about})
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+        if not name.endswith(_COUNTER)
+    }
+    write_atomic(path, save(tensors, metadata={HEADER_KEY: header}))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        header = json.loads(metadata[HEADER_KEY]) if HEADER_KEY in metadata else None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file ({error})") from None
+    return tensors, header
+
+
+def _load(network: MobileFaceNet, tensors: dict[str, Tensor], path: Path) -> None:
+    expected = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
+    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or unknown:
+        raise WeightsError(f"{path} does not fit its description: missing {missing[:3]}, unknown {unknown[:3]}")
+    for name, tensor in expected.items():
+        if tensors[name].shape != tensor.shape:
+            raise WeightsError(f"{path}: {name} is {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}")
+        if not torch.isfinite(tensors[name]).all():
+            raise WeightsError(f"{path}: {name} holds NaN or infinity")
+    network.load_state_dict(tensors, strict=False)  # the counters alone are absent

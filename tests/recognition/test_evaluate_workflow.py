@@ -1,0 +1,130 @@
+"""evaluate: pairs are found by name, missing ones are counted, and the reference figures of real models come out."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+
+from synthface.core.errors import ConfigError, DataError
+from synthface.data import FaceSetWriter
+from synthface.data.images import decode_image
+from synthface.recognition import load_recognizer
+from synthface.workflows import evaluate
+from synthface.workflows.evaluate import Options
+
+
+def _write_pairs(path, *, folds=2, mated=4, extra_missing=0):
+    lines = [f"{folds}\t{mated}"]
+    for fold in range(folds):
+        for k in range(mated):
+            lines.append(f"P{k}\t1\t{2 + fold}" if k >= extra_missing else f"Nobody\t1\t{2 + fold}")
+        lines += [f"P{k}\t1\tP{k + 1}\t{2 + fold}" for k in range(mated)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _options(faceset, weights_file, tmp_path, **changes):
+    pairs = changes.pop("pairs", None) or _write_pairs(tmp_path / "pairs.txt")
+    values = {"recognizer": [str(weights_file)], "out": tmp_path / "results", "replicates": 100} | changes
+    return Options(faces=faceset.root, pairs=pairs, **values)
+
+
+def test_results_hold_every_figure_and_come_from_the_right_images(make_faceset, weights_file, tmp_path, capsys):
+    faces = make_faceset("faces")
+    assert evaluate.run(_options(faces, weights_file, tmp_path)) == 0
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    for key in ("accuracy_mean", "tmr_at_fmr_1e-2", "tmr_at_fmr_1e-3", "eer", "auc"):
+        low, high = results[f"{key}_interval"]
+        assert 0 <= low <= high <= 1
+    assert (results["n_pairs"], results["n_missing"]) == (16, 0)
+    assert results["recognizers"]["tiny"]["eer"] == results["eer"]
+    scores = np.load(tmp_path / "results" / "scores.npz")["tiny"]
+    recognizer = load_recognizer(weights_file)
+    first, second = recognizer.embed(faces.read_images([0, 1], 32, 32))  # P0_0001 and P0_0002: the first pair
+    assert scores[0] == pytest.approx(float(first @ second), abs=1e-6)
+    names = {path.name for path in (tmp_path / "results").iterdir()}
+    plots = {f"{name}.{kind}" for name in ("roc", "det", "scores-tiny") for kind in ("png", "svg")}
+    assert names == plots | {"index.html", "results.json", "scores.npz"}
+    page = (tmp_path / "results" / "index.html").read_text()
+    assert page.count("<svg") == 3
+    assert "src=" not in page
+    assert "<script" not in page
+    assert "tiny" in capsys.readouterr().out
+
+
+def test_same_question_is_answered_from_the_folder_another_is_refused(make_faceset, weights_file, tmp_path):
+    faces = make_faceset("faces")
+    evaluate.run(_options(faces, weights_file, tmp_path))
+    content = (tmp_path / "results" / "results.json").read_bytes()
+    svg = (tmp_path / "results" / "det.svg").read_bytes()
+    assert evaluate.run(_options(faces, weights_file, tmp_path)) == 0
+    with pytest.raises(ConfigError, match="something else"):
+        evaluate.run(_options(faces, weights_file, tmp_path, flip=True))
+    (tmp_path / "results").rename(tmp_path / "before")
+    evaluate.run(_options(faces, weights_file, tmp_path))
+    assert (tmp_path / "results" / "results.json").read_bytes() == content
+    assert (tmp_path / "results" / "det.svg").read_bytes() == svg
+
+
+def test_missing_pairs_are_an_error_until_allowed_and_then_counted(make_faceset, weights_file, tmp_path):
+    faces = make_faceset("faces")
+    pairs = _write_pairs(tmp_path / "missing.txt", extra_missing=1)
+    with pytest.raises(DataError, match="2 of 16 pairs"):
+        evaluate.run(_options(faces, weights_file, tmp_path, pairs=pairs))
+    evaluate.run(_options(faces, weights_file, tmp_path, pairs=pairs, allow_missing=True))
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert (results["n_pairs"], results["n_missing"]) == (14, 2)
+
+
+def test_excluded_people_take_their_pairs_with_them(make_faceset, weights_file, tmp_path):
+    faces, trained_on = make_faceset("faces"), make_faceset("trained", identities=1)
+    evaluate.run(_options(faces, weights_file, tmp_path, exclude=trained_on.root))
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert (results["n_pairs"], results["n_excluded"]) == (12, 4)  # P0 is in 1 mated, 1 non-mated pair a fold
+
+
+def test_two_recognisers_stand_side_by_side(make_faceset, weights_file, tmp_path):
+    faces = make_faceset("faces")
+    twin = weights_file.with_name("twin.safetensors")
+    twin.write_bytes(weights_file.read_bytes())
+    evaluate.run(_options(faces, weights_file, tmp_path, recognizer=[str(weights_file), str(twin)]))
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert "eer" not in results
+    assert results["recognizers"]["tiny"] == results["recognizers"]["twin"]
+    with pytest.raises(ConfigError, match="twice"):
+        _options(faces, weights_file, tmp_path, recognizer=["a", "a"])
+    (tmp_path / "other").mkdir()
+    namesake = tmp_path / "other" / weights_file.name
+    namesake.write_bytes(weights_file.read_bytes())
+    with pytest.raises(ConfigError, match="one name"):
+        evaluate.run(_options(faces, weights_file, tmp_path, recognizer=[str(weights_file), str(namesake)]))
+
+
+@pytest.mark.shared
+def test_published_figures_on_the_first_fold_of_lfw(shared, tmp_path):
+    """All 6,000 pairs take two minutes; 600 of them show the same recognisers at work."""
+    lines = (shared / "data/lfw/pairs.txt").read_text().splitlines()
+    fold = [line.split("\t") for line in lines[1:601]]
+    wanted = {(words[0], int(words[1])) for words in fold}
+    wanted |= {(words[0], int(words[2])) if len(words) == 3 else (words[2], int(words[3])) for words in fold}
+    stems = {f"{person}_{number:04d}" for person, number in wanted}
+    faces = FaceSetWriter(tmp_path / "faces", kind="real", record={"command": "test"})
+    with tarfile.open(shared / "data/lfw/lfw_aligned_112-00000.tar") as archive, faces:
+        for member in archive:
+            person, _, name = member.name.rpartition("/")
+            if name.removesuffix(".jpg") in stems:
+                image = decode_image(io.BytesIO(archive.extractfile(member).read()).getvalue())
+                faces.add(f"images/{name}.png", image, identity=person, source=member.name)
+        faces.finish()
+    pairs = tmp_path / "fold.txt"
+    pairs.write_text("\n".join(["300", *lines[1:601]]))
+    options = Options(
+        faces=tmp_path / "faces", pairs=pairs, recognizer=["mobilefacenet-ms1m"], out=tmp_path / "out", replicates=100
+    )
+    evaluate.run(options)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["n_missing"] == 0
+    assert results["eer"] < 0.015
+    assert results["tmr_at_fmr_1e-2"] > 0.98

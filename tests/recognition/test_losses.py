@@ -1,0 +1,204 @@
+"""The softmax family against naive float64 formulas, pytorch-metric-learning, gradcheck and each other."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from synthface.core.errors import ConfigError
+from synthface.recognition.losses import LOSSES, SoftmaxHead, default_scale, minimum_scale, normface_lower_bound
+from synthface.recognition.margins import AngularMargin, CosineMargin, Identity
+
+N_CLASSES, DIM, SCALE = 6, 5, 16.0
+FIXED = ("normface", "cosface", "arcface")
+
+
+def _batch(seed=0, n=7):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, DIM, generator=generator, dtype=torch.float64) * 3
+    return x, torch.randint(N_CLASSES, (n,), generator=generator)
+
+
+def _head(name, **options):
+    if name in FIXED:
+        options.setdefault("scale", SCALE)
+    head = LOSSES[name](N_CLASSES, DIM, seed=1, **options).double()
+    torch.nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(2))
+    return head
+
+
+def _naive(name, x, y, w, margin):
+    """Loss of one sample, written out with angles and a plain softmax."""
+    norm_w, norm_x = w.norm(dim=1), x.norm()
+    theta = torch.acos((w @ x) / (norm_w * norm_x))
+    scale = {"softmax": norm_w * norm_x, "modified-softmax": norm_x.expand(len(w))}.get(
+        name, torch.full((len(w),), SCALE)
+    )
+    logits = scale.double() * torch.cos(theta)
+    if name == "cosface":
+        logits[y] = SCALE * (torch.cos(theta[y]) - margin)
+    if name == "arcface":
+        past = theta[y] + margin > math.pi
+        logits[y] = SCALE * (torch.cos(theta[y]) - margin * math.sin(margin) if past else torch.cos(theta[y] + margin))
+    return -torch.log(torch.exp(logits[y]) / torch.exp(logits).sum())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_equals_the_formula_written_out(name):
+    x, y = _batch(n=40)
+    head = _head(name)
+    expected = torch.stack(
+        [_naive(name, a, b, head.weight.detach(), LOSSES[name].margin) for a, b in zip(x, y, strict=True)]
+    )
+    assert head(x, y).item() == pytest.approx(expected.mean().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_loss_and_gradient_equal_pytorch_metric_learning(name):
+    oracle = pytest.importorskip("pytorch_metric_learning.losses")
+    make = {
+        "normface": lambda: oracle.NormalizedSoftmaxLoss(N_CLASSES, DIM, temperature=1 / SCALE),
+        "cosface": lambda: oracle.CosFaceLoss(N_CLASSES, DIM, margin=0.35, scale=SCALE),
+        # This version takes degrees; 0.5 rad read as degrees would be no margin at all.
+        "arcface": lambda: oracle.ArcFaceLoss(N_CLASSES, DIM, margin=math.degrees(0.5), scale=SCALE),
+    }
+    reference, head = make[name]().double(), _head(name)
+    reference.W.data = head.weight.detach().T.clone()
+    x, y = _batch(n=40)
+    gradients = []
+    for loss in (head, reference):
+        leaf = x.clone().requires_grad_()
+        value = loss(leaf, y)
+        gradients.append((value.item(), torch.autograd.grad(value, leaf)[0]))
+    assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-9)
+    torch.testing.assert_close(gradients[0][1], gradients[1][1], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradient_is_that_of_the_loss(name):
+    x, y = _batch(3)
+    head = _head(name)
+    assert torch.autograd.gradcheck(lambda a: head(a, y), (x.requires_grad_(),))
+    assert torch.autograd.gradcheck(
+        lambda w: torch.func.functional_call(head, {"weight": w}, (x.detach(), y)), (head.weight,)
+    )
+
+
+def test_margin_zero_makes_one_loss_of_three():
+    x, y = _batch()
+    values = [_head("normface")(x, y), _head("cosface", margin=0.0)(x, y), _head("arcface", margin=0.0)(x, y)]
+    z = F.normalize(x) @ F.normalize(_head("normface").weight).T
+    for value in values:
+        assert value.item() == pytest.approx(F.cross_entropy(SCALE * z, y).item(), rel=1e-12)
+
+
+def test_softmax_is_cross_entropy_of_inner_products():
+    x, y = _batch()
+    head = _head("softmax")
+    assert head(x, y).item() == pytest.approx(F.cross_entropy(x @ head.weight.T, y).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_radial_gradient_vanishes_exactly_where_the_embedding_is_normalised(name):
+    x, y = _batch()
+    x.requires_grad_()
+    gradient = torch.autograd.grad(_head(name)(x, y), x)[0]
+    radial = (gradient * x).sum(dim=1).abs().max().item()
+    assert (radial < 1e-12) == (name in FIXED)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_class_names_do_not_matter(name):
+    x, y = _batch()
+    head, renamed = _head(name), _head(name)
+    order = torch.randperm(N_CLASSES, generator=torch.Generator().manual_seed(4))
+    renamed.weight.data = head.weight.data[order]
+    assert renamed(x, torch.argsort(order)[y]).item() == pytest.approx(head(x, y).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_length_of_embeddings_does_not_matter(name):
+    x, y = _batch()
+    assert _head(name)(7 * x, y).item() == pytest.approx(_head(name)(x, y).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_float32_gradients_are_finite_at_exact_alignment(name, sign):
+    head = LOSSES[name](3, 512).float()
+    torch.nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(0))
+    x = (sign * head.weight.detach()).clone().requires_grad_()
+    loss = head(x, torch.arange(3))
+    gradients = torch.autograd.grad(loss, (x, head.weight))
+    assert all(torch.isfinite(part).all() for part in (loss, *gradients))
+
+
+def test_a_zero_embedding_is_harmless():
+    for name in LOSSES:
+        x = torch.zeros(2, DIM, requires_grad=True)
+        assert torch.isfinite(torch.autograd.grad(LOSSES[name](N_CLASSES, DIM)(x, torch.tensor([0, 1])), x)[0]).all()
+
+
+def test_autocast_does_not_round_the_angles():
+    head = LOSSES["arcface"](N_CLASSES, DIM, scale=SCALE)
+    x, y = _batch()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = head(x.float(), y)
+    assert inside.dtype == torch.float32
+    assert inside.item() == head(x.float(), y).item()
+
+
+def test_angular_margin_past_pi():
+    m = 0.5
+    z = torch.linspace(-1, 1, 20001, dtype=torch.float64)
+    linear, easy, plain = (AngularMargin(m, past_pi=kind)(z) for kind in ("linear", "easy", "none"))
+    assert (linear.diff() >= -1e-9).all()  # non-increasing in the angle
+    assert (linear <= z + 1e-9).all()
+    seam = -math.cos(m)
+    below, above = AngularMargin(m)(torch.tensor([seam - 1e-9, seam + 1e-9], dtype=torch.float64))
+    assert above.item() == pytest.approx(-1, abs=1e-6)
+    assert below.item() == pytest.approx(seam - m * math.sin(m), abs=1e-6)
+    assert easy.diff().min().item() == pytest.approx(-math.sin(m), abs=1e-3)  # the drop at 90 degrees
+    assert plain[0].item() == pytest.approx(-math.cos(m), abs=1e-3)  # rises again
+
+
+def test_detached_margin_has_the_gradient_of_no_margin():
+    z = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
+    exact, detached = AngularMargin(0.5), AngularMargin(0.5, grad="detached")
+    torch.testing.assert_close(exact(z), detached(z))
+    assert torch.autograd.grad(detached(z).sum(), z)[0].tolist() == [1.0, 1.0]
+    assert torch.autograd.grad(exact(z)[0], z)[0][0].item() == pytest.approx(
+        math.sin(math.acos(0.3) + 0.5) / math.sin(math.acos(0.3))
+    )
+
+
+def test_cosface_gradient_on_its_logits():
+    x, y = _batch()
+    head = _head("cosface")
+    z = (F.normalize(x) @ F.normalize(head.weight.detach()).T).requires_grad_()
+    shifted = SCALE * (z - 0.35 * F.one_hot(y, N_CLASSES))
+    gradient = torch.autograd.grad(F.cross_entropy(shifted, y, reduction="sum"), z)[0]
+    torch.testing.assert_close(gradient, SCALE * (shifted.softmax(dim=1) - F.one_hot(y, N_CLASSES)).detach())
+
+
+def test_scale_bounds_and_the_least_loss_on_a_simplex():
+    assert [round(minimum_scale(c), 2) for c in (10, 1000, 10572, 85742)] == [3.96, 9.09, 11.46, 13.56]
+    assert default_scale(10) < default_scale(1000) <= 64
+    centres = torch.eye(N_CLASSES, dtype=torch.float64) - 1 / N_CLASSES
+    head = SoftmaxHead(N_CLASSES, N_CLASSES, target=Identity(), scale=4.0).double()
+    head.weight.data = centres
+    assert head(centres, torch.arange(N_CLASSES)).item() == pytest.approx(normface_lower_bound(N_CLASSES, 4.0))
+
+
+def test_options_that_a_loss_does_not_have_are_refused():
+    for name, options in (("softmax", {"margin": 0.1}), ("softmax", {"scale": 3.0}), ("normface", {"margin": 0.1})):
+        with pytest.raises(ConfigError, match=name):
+            LOSSES[name](3, 4, **options)
+    with pytest.raises(ConfigError, match="radians"):
+        LOSSES["arcface"](3, 4, margin=28.6)
+    with pytest.raises(ConfigError, match="past_pi"):
+        AngularMargin(0.5, past_pi="hard")
+    with pytest.raises(ConfigError, match="identities"):
+        LOSSES["cosface"](1, 4)
+    assert CosineMargin(0.35)(torch.tensor(0.5)).item() == pytest.approx(0.15)

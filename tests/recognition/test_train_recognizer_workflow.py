@@ -1,0 +1,160 @@
+"""train-recognizer on tiny pictures: it learns, repeats itself, resumes exactly, and keeps no class centres."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from synthface.core.errors import ConfigError, DataError, WeightsError
+from synthface.recognition import load_recognizer
+from synthface.recognition.training import Trainer, learning_rate_factor
+from synthface.recognition.validation import all_pairs_verification
+from synthface.workflows import train_recognizer
+from synthface.workflows.train_recognizer import Options
+
+TINY = {"input_size": 32, "width": 0.125, "embedding_dim": 16, "batch": 16, "augment": "flip"}
+
+
+def _options(faceset, out, **changes):
+    return Options(faces=faceset.root, out=out, **(TINY | {"epochs": 3, "lr": 0.05} | changes))
+
+
+def test_it_learns_people_it_has_not_seen(make_faceset, tmp_path, capsys):
+    people, others = make_faceset("train", identities=8), make_faceset("others", identities=5, prefix="Q")
+    out = tmp_path / "run"
+    assert train_recognizer.run(_options(people, out, epochs=8, validate=others.root)) == 0
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(8))
+    assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
+    assert lines[-1]["validation_auc"] > 0.9
+    assert "recognizer.safetensors" in capsys.readouterr().out
+
+    recognizer = load_recognizer(out)
+    assert recognizer.name == "run"
+    figures = all_pairs_verification(recognizer.network, others.read_images(range(len(others)), 32, 32), others.labels)
+    assert figures["auc"] == pytest.approx(lines[-1]["validation_auc"], abs=1e-9)
+    with safe_open(out / "recognizer.safetensors", "pt") as file:
+        about = json.loads(file.metadata()["synthface"])["about"]
+        assert not [name for name in file.keys() if "head.weight" in name]  # noqa: SIM118
+    assert about["made_by"]["inputs"]["faces"] == people.manifest_sha256
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.jsonl", "recognizer.safetensors", "run.json"]
+
+
+def test_same_seed_same_bytes_other_seed_other_weights(make_faceset, tmp_path):
+    people = make_faceset("train")
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train_recognizer.run(_options(people, tmp_path / name, epochs=1, seed=seed))
+        weights.append((tmp_path / name / "recognizer.safetensors").read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+    assert str(tmp_path).encode() not in weights[0] + (tmp_path / "a" / "run.json").read_bytes()
+
+
+@pytest.mark.parametrize("killed_at", ["second epoch", "after metrics"])
+def test_a_killed_run_goes_on_exactly(make_faceset, tmp_path, monkeypatch, killed_at):
+    from synthface.recognition.training_folder import TrainingFolder
+
+    people = make_faceset("train")
+    (tmp_path / "whole").mkdir()
+    train_recognizer.run(_options(people, tmp_path / "whole" / "run"))
+
+    class Killed(BaseException):
+        pass
+
+    def dies(self, *arguments):
+        if self_epoch(self) == 1:
+            raise Killed
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        if killed_at == "second epoch":
+            original, self_epoch = Trainer._step, lambda trainer: trainer.next_epoch
+            patched.setattr(Trainer, "_step", dies)
+        else:  # figures of epoch 1 are written, its checkpoint is not
+            original = TrainingFolder.save_checkpoint
+            self_epoch = lambda folder: len((folder.working / "metrics.jsonl").read_text().splitlines()) - 1  # noqa: E731
+            patched.setattr(TrainingFolder, "save_checkpoint", dies)
+        with pytest.raises(Killed):
+            train_recognizer.run(_options(people, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError, match="other settings"):
+        train_recognizer.run(_options(people, tmp_path / "run", lr=0.01))
+    train_recognizer.run(_options(people, tmp_path / "run"))
+    whole, resumed = (tmp_path / "whole" / "run"), tmp_path / "run"
+    assert (resumed / "recognizer.safetensors").read_bytes() == (whole / "recognizer.safetensors").read_bytes()
+    losses = [[json.loads(x)["loss"] for x in (p / "metrics.jsonl").read_text().splitlines()] for p in (whole, resumed)]
+    assert losses[0] == losses[1]
+    before = (resumed / "run.json").stat().st_mtime_ns
+    assert train_recognizer.run(_options(people, resumed)) == 0  # complete: nothing to do
+    assert (resumed / "run.json").stat().st_mtime_ns == before
+
+
+def test_transfer_follows_the_teacher_without_labels(make_faceset, weights_file, tmp_path):
+    from synthface.workflows.embed import embed_faceset
+
+    people = make_faceset("train")
+    out = tmp_path / "run"
+    options = _options(people, out, strategy="transfer", teacher=str(weights_file), epochs=6, lr=0.1)
+    train_recognizer.run(options)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["transfer"] < 0.5 * lines[0]["transfer"]
+    assert lines[-1]["classification"] == 0
+    assert lines[-1]["loss"] == pytest.approx(lines[-1]["transfer"])
+    student, teacher = (embed_faceset(people, str(path)).vectors for path in (out, weights_file))
+    assert (student * teacher).sum(axis=1).mean() > 0.6
+
+
+def test_combined_is_both(make_faceset, weights_file, tmp_path):
+    people = make_faceset("train")
+    out = tmp_path / "run"
+    options = _options(people, out, strategy="combined", teacher=str(weights_file), epochs=1, distil_weight=2.0)
+    train_recognizer.run(options)
+    line = json.loads((out / "metrics.jsonl").read_text())
+    assert line["loss"] == pytest.approx(line["classification"] + 2 * line["transfer"])
+
+
+def test_the_teachers_distance_is_the_mean_squared_difference_in_other_words():
+    generator = torch.Generator().manual_seed(0)
+    u, v = (torch.nn.functional.normalize(torch.randn(9, 512, generator=generator).double()) for _ in range(2))
+    assert 10000 * (u - v).square().mean().item() == pytest.approx(
+        10000 * 2 / 512 * (1 - (u * v).sum(dim=1)).mean().item()
+    )
+
+
+def test_minutes_end_the_schedule(make_faceset, tmp_path):
+    people = make_faceset("train")
+    train_recognizer.run(_options(people, tmp_path / "run", epochs=100_000, minutes=0.01))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) < 1000
+    assert lines[-1]["lr"] < lines[0]["lr"] or lines[-1]["progress"] > 0.5
+
+
+def test_learning_rate_rises_then_falls_to_nothing():
+    factors = [learning_rate_factor(progress) for progress in np.linspace(0, 1, 101)]
+    assert factors[0] < 0.05
+    assert max(factors) == pytest.approx(1.0, abs=1e-3)
+    assert factors[-1] == pytest.approx(0, abs=1e-9)
+    peak = int(np.argmax(factors))
+    assert (np.diff(factors[:peak]) > 0).all()
+    assert (np.diff(factors[peak:]) < 0).all()
+
+
+def test_what_cannot_be_trained_is_refused(make_faceset, tmp_path, weights_file):
+    people = make_faceset("train")
+    with pytest.raises(ConfigError, match="needs a --teacher"):
+        _options(people, tmp_path / "run", strategy="transfer")
+    with pytest.raises(ConfigError, match="takes no --teacher"):
+        _options(people, tmp_path / "run", teacher="x")
+    with pytest.raises(WeightsError, match="no-such-teacher"):
+        train_recognizer.run(_options(people, tmp_path / "run", strategy="transfer", teacher="no-such-teacher"))
+    with pytest.raises(DataError, match="shares 6 identities"):
+        train_recognizer.run(_options(people, tmp_path / "run", validate=people.root))
+    narrow = _options(people, tmp_path / "run", strategy="transfer", teacher=str(weights_file), embedding_dim=8)
+    with pytest.raises(ConfigError, match="--embedding-dim 8"):
+        train_recognizer.run(narrow)
+    lone = make_faceset("lone", identities=1)
+    with pytest.raises(DataError, match="1 identities"):
+        train_recognizer.run(_options(lone, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
