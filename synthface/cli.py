@@ -105,7 +105,7 @@ def _add_fields(parser: Any, options_type: type) -> None:
     hints = typing.get_type_hints(options_type)
     for field in dataclasses.fields(options_type):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        settings: dict[str, Any] = {"help": documented.get(field.name)}
+        settings: dict[str, Any] = {"help": (documented.get(field.name) or "").replace("%", "%%")}
         if not required:
             settings["default"] = _default(field)
         hint = hints[field.name]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 Scores = NDArray[np.float64]
 
@@ -42,7 +43,8 @@ def figure_svg(name: str, alt: str, draw: Callable[["Axes"], None], *, size: tup
 
     settings: Any = {**_SETTINGS, "svg.hashsalt": name}
     with mpl.rc_context(settings):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size)
+        figure.subplots_adjust(left=0.12, right=0.98, bottom=0.16, top=0.97)  # a layout engine draws everything twice
         figure.patch.set_alpha(0)
         axes = figure.subplots()
         axes.patch.set_alpha(0)
@@ -105,6 +107,7 @@ def cmc_figure(name: str, alt: str, ranks: NDArray[np.int64], n_people: int) -> 
         axes.plot(k, share, color=BLUE, label="right person among the k nearest")
         axes.plot(k, k / n_people, color=ORANGE, linestyle="--", label="chance")
         axes.set(xscale="log", xlabel="k (of all training people)", ylabel="share of classes", ylim=(-0.02, 1.02))
+        _plain_ticks(axes.xaxis)
         axes.legend(loc="upper left")
 
     return figure_svg(name, alt, draw)
@@ -116,12 +119,24 @@ def log_roc_figure(name: str, alt: str, positive: Scores, negative: Scores) -> s
 
     curve = roc_curve(positive, negative)
     low = 1 / max(len(positive), len(negative))
+    shown = np.unique(np.searchsorted(curve.fmr, np.geomspace(low / 2, 1, 300), side="right") - 1)
 
     def draw(axes: "Axes") -> None:
-        axes.step(np.maximum(curve.fmr, low / 2), np.maximum(curve.tmr, low / 2), where="post", color=BLUE)
+        rates = (np.maximum(rate[shown], low / 2) for rate in (curve.fmr, curve.tmr))
+        axes.step(*rates, where="post", color=BLUE)
         axes.plot([low, 1], [low, 1], color=ORANGE, linestyle="--", label="guessing")
         axes.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1.1))
         axes.set(xlabel="false positive rate (hold-out people)", ylabel="true positive rate")
+        _plain_ticks(axes.xaxis, axes.yaxis)
         axes.legend(loc="upper left")
 
     return figure_svg(name, alt, draw)
+
+
+def _plain_ticks(*log_axes: "Axis") -> None:
+    """Write 0.01 and 100 rather than powers of ten, which are slow to set and no text to a screen reader."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    for axis in log_axes:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())

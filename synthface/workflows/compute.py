@@ -56,6 +56,13 @@ def launch_fabric(compute: Compute) -> Any:
     return fabric
 
 
+def is_first_process() -> bool:
+    """Say whether this process is the one that writes results (of those started here, by torchrun or by SLURM)."""
+    # Read from the environment: starting Fabric just to ask would cost seconds when all comes from the cache.
+    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+    return all(rank == "0" for rank in ranks)
+
+
 def _share_cores(devices: int) -> None:
     import torch
 

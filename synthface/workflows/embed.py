@@ -6,7 +6,6 @@ goes on where it stopped.
 """
 
 import logging
-import os
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from synthface.core.cache_folder import cache_folder
 from synthface.core.errors import ConfigError, DataError
 from synthface.core.hashing import sha256_json
 from synthface.data import Embeddings, FaceSet
-from synthface.workflows.compute import Compute, launch_fabric
+from synthface.workflows.compute import Compute, is_first_process, launch_fabric
 from synthface.workflows.progress import track
 
 EXAMPLES = """
@@ -112,13 +111,6 @@ def embed_faceset(
         _embed_to(path, faceset, recognizer, compute or Compute(), info)
     cached = Embeddings.load(path)
     return Embeddings(cached.vectors, cached.identities, cached.images, cached.norms, info)
-
-
-def is_first_process() -> bool:
-    """Say whether this process is the one that writes results (of those started here, by torchrun or by SLURM)."""
-    # Read from the environment: starting Fabric just to ask would cost seconds when all comes from the cache.
-    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
-    return all(rank == "0" for rank in ranks)
 
 
 def _embed_to(path: Path, faceset: FaceSet, recognizer: str, compute: Compute, info: dict[str, Any]) -> None:

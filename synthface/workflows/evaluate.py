@@ -20,8 +20,8 @@ from synthface.core.errors import ConfigError, DataError
 from synthface.core.hashing import sha256_bytes
 from synthface.core.run_record import run_record, write_json
 from synthface.data import FaceSet
-from synthface.workflows.compute import Compute
-from synthface.workflows.embed import embed_faceset, is_first_process
+from synthface.workflows.compute import Compute, is_first_process
+from synthface.workflows.embed import embed_faceset
 
 EXAMPLES = """
 synthface evaluate --faces faces --pairs pairs.txt --recognizer mobilefacenet-ms1m --out results

@@ -68,8 +68,10 @@ class Options(Compute):
         super().__post_init__()
         if self.minutes is None and self.kimg is None:
             object.__setattr__(self, "minutes", 60.0)
-        if (self.minutes or 1) <= 0 or (self.kimg or 1) <= 0 or self.tick_kimg <= 0 or self.snapshot_ticks < 1:
-            raise ConfigError("--minutes, --kimg, --tick-kimg and --snapshot-ticks are positive")
+        for flag in ("minutes", "kimg", "tick_kimg", "snapshot_ticks"):
+            value = getattr(self, flag)
+            if value is not None and value <= 0:
+                raise ConfigError(f"--{flag.replace('_', '-')} {value}: give a positive number")
 
 
 def run(options: Options) -> None:

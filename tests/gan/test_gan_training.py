@@ -1,9 +1,6 @@
 """The training step: losses, controller, exact resume, and independence of micro-batches and processes."""
 
 import copy
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -152,17 +149,3 @@ def test_settings_are_checked() -> None:
         TrainingConfig(batch=10, micro_batch=4)
     with pytest.raises(ConfigError, match="resolution"):
         NetworkConfig(resolution=60)
-
-
-@pytest.mark.slow
-def test_two_processes_train_like_one(tmp_path: Path, tiny_faceset: Path) -> None:
-    lines = []
-    for devices in ("1", "2"):
-        out = tmp_path / devices
-        command = [sys.executable, "-m", "synthface", "train-gan", "--faces", str(tiny_faceset), "--out", str(out)]
-        command += ["--kimg", "0.032", "--tick-kimg", "0.016", "--network.resolution", "8", "--network.z_dim", "8"]
-        command += ["--network.w_dim", "8", "--network.channel_max", "8", "--training.batch", "8"]
-        command += ["--training.micro_batch", "4", "--training.compile", "false", "--devices", devices]
-        subprocess.run(command, check=True, capture_output=True, timeout=240)
-        lines.append(np.genfromtxt((out / "metrics.jsonl").read_text().splitlines(), dtype=str, delimiter="\n"))
-    assert len(lines[0]) == len(lines[1]) == 2

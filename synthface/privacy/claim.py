@@ -1,0 +1,64 @@
+"""The verdict in one sentence, with its numbers and without names."""
+
+import math
+
+from synthface.privacy.config import AuditConfig
+from synthface.privacy.verdict import Check, Gate, Outcome
+
+_FOUND = {
+    "A4": "classes resemble the training person of their label",
+    "A3": "classes are nearer to a training person than look-alikes explain",
+    "A2": "training people are nearer to the set than people held out",
+    "A5": "membership in the training set can be inferred",
+}
+
+
+def claim_of(
+    outcome: Outcome, gates: dict[str, Gate], needs: tuple[str, ...], n_classes: int, config: AuditConfig
+) -> str:
+    """Return the claim that a verdict stands for."""
+    if outcome == "FAIL":
+        found = [f"{_FOUND[name]} ({_figures(name, gates[name])})" for name in _FOUND if gates[name].passed is False]
+        return "Real people can be found again in this set: " + "; ".join(found) + "."
+    if outcome == "PASS":
+        return _bound(gates, n_classes, config)
+    first = needs[0] if needs else "more data"
+    rest = f" and {len(needs) - 1} more" if len(needs) > 1 else ""
+    return f"No leak was shown, but the audit could not rule one out: it needs {first}{rest}."
+
+
+def _bound(gates: dict[str, Gate], n_classes: int, config: AuditConfig) -> str:
+    power = gates["V4"].worst
+    assert power is not None
+    assert power.interval is not None
+    low, high = power.interval
+    leaking = min(1.0, -math.log(1 - config.confidence) / (n_classes * low))
+    linkage = "" if gates["A4"].applicable else "; label linkage was not applicable"
+    return (
+        f"0 of {n_classes} classes flagged; the alarm finds {power.value:.0%} [{low:.0%}, {high:.0%}] of planted "
+        f"training people; at most {leaking:.2%} of the classes show one ({config.confidence:.0%} confidence){linkage}."
+    )
+
+
+def _figures(name: str, gate: Gate) -> str:
+    if name == "A4":
+        hits, area = _largest(gate, "rank1_hits"), _largest(gate, "auc")
+        return (
+            f"{hits.value:.0f} of {hits.n} at rank 1 where chance gives {hits.baseline:.2g}, AUC {area.value:.2f}"
+            if hits and area
+            else "label permutation"
+        )
+    if name == "A3":
+        flagged = _largest(gate, "flagged")
+        return f"{flagged.value:.0f} of {flagged.n}" if flagged else ""
+    if name == "A2":
+        smallest = min((check for check in gate.checks if check.p_value is not None), key=lambda check: check.value)
+        return f"p = {smallest.value:.2g}"
+    area = _largest(gate, "auc")
+    return f"AUC {area.value:.2f}" if area else ""
+
+
+def _largest(gate: Gate, key: str) -> Check | None:
+    """Return the check with the largest value of a statistic."""
+    matching = [check for check in gate.checks if check.key == key]
+    return max(matching, key=lambda check: check.value, default=None)

@@ -1,0 +1,93 @@
+"""The words of the report: what each gate tests and what its outcome means. No names of people."""
+
+TITLES = {
+    "V1": "The recognisers work at this resolution",
+    "V2": "The hold-out is large and disjoint",
+    "V3": "Placebo people raise no alarm",
+    "V4": "Planted training people are found",
+    "V5": "No photo attracts everything",
+    "A2": "Training people are no nearer than hold-out people",
+    "A3": "No class shows a training person",
+    "A4": "Labels do not lead to training people",
+    "A5": "Membership cannot be inferred",
+}
+
+# what each gate says when it passed, failed, or cannot decide
+_TEXTS: dict[str, tuple[str, str, str]] = {
+    "V1": (
+        "Enough recognisers tell real people apart, so a person in the set would be recognised.",
+        "Too few recognisers tell real people apart at this resolution; finding nobody would prove nothing.",
+        "Without a hold-out nobody knows how good the recognisers are here.",
+    ),
+    "V2": (
+        "Enough people were held out, and none of them seems to be in the training set too.",
+        "The hold-out is too small or shares people with the training set, so it is no clean comparison.",
+        "There is no hold-out to compare the training people with.",
+    ),
+    "V3": (
+        "With other real people in the place of the synthetic set the comparison finds nothing, as it should.",
+        "The comparison finds a leak in real people who were never used: it is biased and shows nothing.",
+        "No placebo was given, so a bias of the comparison would go unnoticed.",
+    ),
+    "V4": (
+        "Nearly every training person who was planted as a class was found, so a class that shows one would be too.",
+        "Training people who were planted as classes went unfound too often; finding nobody would prove nothing.",
+        "Nobody could be planted, so nobody knows what the alarm misses.",
+    ),
+    "V5": (
+        "No training photo is the nearest of an unusual share of the synthetic images.",
+        "One training photo is nearest to many synthetic images. It may be a hub; look at it in the pairs.",
+        "Not measured.",
+    ),
+    "A2": (
+        "Training people are no nearer to the set than people who were never used.",
+        "Training people are nearer to the set than people who were never used: it carries something of their faces.",
+        "No excess was shown, but it could not be bounded tightly enough either.",
+    ),
+    "A3": (
+        "No class is nearer to a training person than look-alikes explain.",
+        "Some classes are nearer to a training person than look-alikes explain. Remove them.",
+        "Some classes are suspiciously near to a training person, or it could not be tested.",
+    ),
+    "A4": (
+        "Knowing a class's label does not help to find the training person behind it.",
+        "Classes resemble the training person whose label they carry: whoever knows the labels can find that person.",
+        "No linkage was shown, but it could not be bounded tightly enough either.",
+    ),
+    "A5": (
+        "Photos of a person and the set together do not tell whether that person was trained on.",
+        "Photos of a person and the set together tell whether that person was trained on.",
+        "The attack did not succeed, but its success could not be bounded tightly enough either.",
+    ),
+}
+
+HOW_TO_DECIDE = {
+    "V1": "a hold-out, to test the recognisers on",
+    "V2": "a hold-out: people of the same collection, put aside at random before training",
+    "V3": "a placebo: real people who are neither in the training set nor in the hold-out",
+    "V4": "training people with four or more photos, and a hold-out, to plant leaks and see whether they are found",
+    "V5": "",
+    "A2": "the photos the generator was trained on, and a hold-out",
+    "A3": "the photos the generator was trained on, and a hold-out",
+    "A4": "the photos the generator was trained on",
+    "A5": "the photos the generator was trained on, and a hold-out",
+}
+
+
+# what to do about a leak that was shown
+REMEDIES = {
+    "A2": "a generator that keeps less of its training people: mixed or synthetic identities, earlier stopping, "
+    "or more training people",
+    "A3": "the flagged classes taken out of the set, and an audit of what is left",
+    "A4": "identities that are not training classes (generate --identities mixed): renumbering the classes would only "
+    "hide the leak",
+    "A5": "a generator that keeps less of its training photos: earlier stopping, fewer photos a person, or more people",
+}
+
+
+def text_of(gate: str, passed: bool | None, *, measured: bool) -> str:
+    """Return what an outcome means, in a sentence or two."""
+    if not measured and gate.startswith("A"):
+        return "Not tested: " + HOW_TO_DECIDE[gate] + " would be needed."
+    passed_text, failed_text, undecided_text = _TEXTS[gate]
+    return undecided_text if passed is None else passed_text if passed else failed_text

@@ -1,0 +1,156 @@
+"""What an audit says: checks by recogniser, gates, and one verdict of three."""
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from synthface.core.run_record import to_json
+from synthface.privacy.config import AuditConfig
+from synthface.privacy.evidence import Evidence
+
+Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+Kind = Literal["validity", "leak", "warning"]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One statistic under one recogniser.
+
+    Attributes:
+        key: short name of the statistic, the same in every audit.
+        recognizer: its name, or "" where none is involved.
+        statistic: what was measured, in words.
+        value: the measurement; NaN where it could not be taken.
+        interval: two-sided interval, each end at the configured confidence.
+        threshold: the limit.
+        rule: how value or interval must lie to the limit.
+        passed: True, False, or None where the data cannot decide.
+        baseline: what chance gives.
+        control: what the hold-out gives.
+        n: people, classes, photos or pairs behind it, as its ``unit`` says.
+        unit: what ``n`` counts.
+        p_value: for tests that can show a leak; corrected over all of them before the verdict.
+        p_adjusted: the corrected one.
+        need: what would let an undecided check decide.
+    """
+
+    key: str
+    statistic: str
+    value: float
+    rule: str
+    threshold: float
+    passed: bool | None
+    n: int
+    unit: str
+    recognizer: str = ""
+    interval: Interval | None = None
+    baseline: float | None = None
+    control: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    need: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One line of the protocol: the worst of its checks speaks for it.
+
+    Attributes:
+        id: V1 to V5 (is the audit itself to be trusted) or A2 to A5 (leaks).
+        title: what is tested, in a few words.
+        kind: "validity" gates can only withhold a PASS, "leak" gates can FAIL, a "warning" changes nothing.
+        passed: True, False, or None where the data cannot decide.
+        applicable: False where there is nothing to test.
+        text: what the outcome means, in plain words, free of names.
+        checks: every statistic under every recogniser.
+        needs: what to supply or do so that the gate can pass.
+    """
+
+    id: str
+    title: str
+    kind: Kind
+    passed: bool | None
+    text: str
+    applicable: bool = True
+    checks: tuple[Check, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> Check | None:
+        """The check that decides: the first failed one, else the first undecided, else the first."""
+        order = {False: 0, None: 1, True: 2}
+        return min(self.checks, key=lambda check: order[check.passed], default=None)
+
+    @property
+    def value(self) -> float:
+        """Value of the deciding check; NaN without one."""
+        return self.worst.value if self.worst else math.nan
+
+    @property
+    def interval(self) -> Interval | None:
+        """Interval of the deciding check."""
+        return self.worst.interval if self.worst else None
+
+    @property
+    def threshold(self) -> float:
+        """Limit of the deciding check; NaN without one."""
+        return self.worst.threshold if self.worst else math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The result of an audit.
+
+    Attributes:
+        verdict: PASS (every gate passed), FAIL (a leak was shown) or INCONCLUSIVE.
+        claim: the result in one sentence.
+        gates: by id.
+        needs: what to supply or do for a PASS to be possible, leaks that were shown first.
+        flagged: synthetic identities that the per-class alarm names; remove them.
+        overlap: pairs (training, hold-out) that look like one person, worst first.
+        sizes: images and identities by role.
+        recognizers: names, in the order used.
+        config: the limits that applied.
+        config_sha256: their hash.
+        evidence: arrays behind the figures, by recogniser; private, and not in ``to_json``.
+    """
+
+    verdict: Outcome
+    claim: str
+    gates: dict[str, Gate]
+    needs: tuple[str, ...]
+    flagged: tuple[str, ...]
+    overlap: tuple[tuple[str, str], ...]
+    sizes: dict[str, dict[str, int]]
+    recognizers: tuple[str, ...]
+    config: AuditConfig
+    config_sha256: str
+    evidence: dict[str, Evidence] = field(default_factory=dict, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain JSON; private, since it names flagged classes and overlapping people.
+
+        Numbers carry six significant digits, and NaN is null.
+        """
+        gates = {
+            name: {
+                **{key.name: getattr(gate, key.name) for key in fields(gate)},
+                "value": gate.value,
+                "interval": gate.interval,
+                "threshold": gate.threshold,
+            }
+            for name, gate in self.gates.items()
+        }
+        plain = {key.name: getattr(self, key.name) for key in fields(self) if key.name != "evidence"}
+        return dict(_rounded(to_json({**plain, "gates": gates})))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value

@@ -1,0 +1,112 @@
+"""train-gan as a command: killed and resumed, on several processes, and refusing what does not fit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gan.weights import load_generator
+from synthface.core.errors import ConfigError, DataError
+from synthface.workflows import train_gan
+
+TINY = ["--network.resolution", "8", "--network.z_dim", "8", "--network.w_dim", "8", "--network.channel_max", "8"]
+TINY += ["--training.batch", "8", "--training.micro_batch", "4", "--training.compile", "false"]
+TIMES = ("seconds", "images_per_second", "last")
+
+
+def _command(faces: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "synthface", "train-gan", "--faces", str(faces), "--out", str(out), *TINY, *more]
+
+
+def _metrics(run: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_it_is_the_uninterrupted_run(tiny_faceset: Path, tmp_path: Path) -> None:
+    length = ["--kimg", "1.6", "--tick-kimg", "0.16", "--snapshot-ticks", "4"]
+    subprocess.run(_command(tiny_faceset, tmp_path / "whole", *length), check=True, capture_output=True, timeout=240)
+    process = subprocess.Popen(_command(tiny_faceset, tmp_path / "killed", *length), stderr=subprocess.DEVNULL)
+    metrics = tmp_path / "killed" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 3):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "generator.safetensors").exists()
+    with metrics.open("ab") as stream:
+        stream.write(b'{"step": 99999, "torn')
+    resume = _command(tiny_faceset, tmp_path / "killed", *length, "--resume")
+    subprocess.run(resume, check=True, capture_output=True, timeout=240)
+    assert len(_metrics(tmp_path / "whole")) == 10
+    assert _metrics(tmp_path / "killed") == _metrics(tmp_path / "whole")
+    generators = [(tmp_path / run / "generator.safetensors").read_bytes() for run in ("killed", "whole")]
+    assert generators[0] == generators[1]
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(tiny_faceset: Path, tmp_path: Path) -> None:
+    for devices in ("1", "2"):
+        length = ["--kimg", "0.128", "--tick-kimg", "0.032", "--devices", devices]
+        subprocess.run(
+            _command(tiny_faceset, tmp_path / devices, *length), check=True, capture_output=True, timeout=240
+        )
+    one, two = _metrics(tmp_path / "1"), _metrics(tmp_path / "2")
+    assert len(one) == len(two) == 4
+    for first, second in zip(one, two, strict=True):
+        assert first == pytest.approx(second, rel=1e-3, abs=1e-3)
+
+
+def _options(faces: Path, out: Path, **changes: Any) -> train_gan.Options:
+    from gan.config import NetworkConfig, TrainingConfig
+
+    network = NetworkConfig(resolution=8, z_dim=8, w_dim=8, channel_max=8)
+    training = TrainingConfig(batch=8, micro_batch=4, compile=False)
+    settings = {"network": network, "training": training, "kimg": 0.016, "tick_kimg": 0.008, **changes}
+    return train_gan.Options(faces=faces, out=out, **settings)
+
+
+def test_a_run_leaves_what_it_says(tiny_faceset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train_gan.run(_options(tiny_faceset, out))
+    assert {path.name for path in out.iterdir()} == {
+        "checkpoint.pt",
+        "curves.png",
+        "generator.safetensors",
+        "metrics.jsonl",
+        "run.json",
+        "samples",
+    }
+    G = load_generator(out)
+    assert (G.n_classes, G.resolution) == (4, 8)
+    header = (out / "generator.safetensors").read_bytes()[:4000]
+    assert b"p0" not in header, "names of identities must not go into the generator"
+    with pytest.raises(ConfigError, match="--resume"):
+        train_gan.run(_options(tiny_faceset, out))
+    with pytest.raises(ConfigError, match="other settings"):
+        train_gan.run(_options(tiny_faceset, out, resume=True, seed=1))
+
+
+def test_a_longer_run_goes_on(tiny_faceset: Path, tmp_path: Path) -> None:
+    train_gan.run(_options(tiny_faceset, tmp_path / "run"))
+    train_gan.run(_options(tiny_faceset, tmp_path / "run", kimg=0.032, resume=True))
+    assert [line["seen_images"] for line in _metrics(tmp_path / "run")] == [8, 16, 24, 32]
+
+
+def test_what_cannot_be_trained(tiny_faceset: Path, tmp_path: Path) -> None:
+    from gan.config import TrainingConfig
+
+    with pytest.raises(DataError, match="fewer than one batch"):
+        train_gan.run(_options(tiny_faceset, tmp_path / "run", training=TrainingConfig(batch=64, micro_batch=64)))
+    with pytest.raises(ConfigError, match="no run"):
+        train_gan.run(_options(tiny_faceset, tmp_path / "run", resume=True))
+    with pytest.raises(ConfigError, match="--minutes"):
+        _options(tiny_faceset, tmp_path / "run", minutes=0)
+    assert not (tmp_path / "run").exists()
