@@ -5,6 +5,7 @@ import copy
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.metrics.all_pairs import all_pairs
 from synthface.metrics.verification import auc, equal_error_rate, tmr_at_fmr
 from synthface.recognition.mobilefacenet import MobileFaceNet
 from synthface.recognition.recognizer import Recognizer
@@ -20,11 +21,8 @@ def all_pairs_verification(
     The network itself is left in training mode and can be trained on.
     """
     pixels, labels = np.asarray(pixels[:MAX_IMAGES]), labels[:MAX_IMAGES]
-    vectors = Recognizer(copy.deepcopy(network), name="validation").embed(pixels).astype(np.float64)
-    rows, columns = np.triu_indices(len(labels), k=1)
-    scores = (vectors @ vectors.T)[rows, columns]
-    same = labels[rows] == labels[columns]
-    mated, non_mated = scores[same], scores[~same]
+    pairs = all_pairs(Recognizer(copy.deepcopy(network), name="validation").embed(pixels), labels)
+    mated, non_mated = pairs.mated, pairs.non_mated
     return {
         "tmr_at_fmr_1e-2": tmr_at_fmr(mated, non_mated, 1e-2),
         "tmr_at_fmr_1e-3": tmr_at_fmr(mated, non_mated, 1e-3),

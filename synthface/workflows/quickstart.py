@@ -17,6 +17,7 @@ synthface quickstart --out quickstart
 """
 RECOGNIZER = "synthface-small"
 _WALL_COLUMNS = 10
+_REPLICATES = 200  # of the bootstrap behind the intervals
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def run(options: Options) -> None:
     )
     _stage("4/4", "identity-leakage audit")
     audit.run(audit.Options(synthetic=faces, recognizers=[RECOGNIZER], out=options.out / "audit"))
-    summary = summarise(options, faceset, embeddings)
+    summary = collect(options, faceset, embeddings)
     write_json(options.out / "summary.json", summary["figures"])
     page = _page(options, faceset, summary)
     (options.out / "index.html").write_text(page, encoding="utf-8")
@@ -75,30 +76,26 @@ def _stage(number: str, what: str) -> None:
     print(f"[{number}] {what}", flush=True)
 
 
-def summarise(options: Options, faceset: Any, embeddings: Any) -> dict[str, Any]:
+def collect(options: Options, faceset: Any, embeddings: Any) -> dict[str, Any]:
     """Return the scores within and between classes, and the figures that the page quotes."""
-    from synthface.metrics.comparisons import compare_all, separability
-    from synthface.metrics.verification import auc, fisher_ratio
+    from synthface.metrics.all_pairs import all_pairs
+    from synthface.metrics.verification_summary import summarise
 
-    comparisons = compare_all(embeddings.vectors, embeddings.identities)
-    mated, non_mated = comparisons.mated, comparisons.non_mated
-    eer, eer_interval = separability(comparisons)
+    pairs = all_pairs(embeddings.vectors, embeddings.identities)
+    separability = summarise(pairs, n_replicates=_REPLICATES, seed=options.seed)
     audited = json.loads((options.out / "audit" / "audit.json").read_text(encoding="utf-8"))
     inverted = json.loads((options.out / "inversion" / "results.json").read_text(encoding="utf-8"))
     figures = {
         "n_images": len(faceset),
         "n_identities": len(faceset.identities),
         "recognizer": RECOGNIZER,
-        "n_mated": len(mated),
-        "n_non_mated": len(non_mated),
-        "eer": eer,
-        "eer_interval": list(eer_interval),
-        "auc": auc(mated, non_mated),
-        "fisher_ratio": fisher_ratio(mated, non_mated),
+        "n_mated": len(pairs.mated),
+        "n_non_mated": len(pairs.non_mated),
+        **{key: separability[key] for key in ("eer", "eer_interval", "auc", "auc_interval", "fisher_ratio")},
         "verdict": audited["verdict"],
         "inversion_same_model_cosine": inverted["same_model"]["cosine_mean"],
     }
-    return {"figures": figures, "mated": mated, "non_mated": non_mated, "audit": audited}
+    return {"figures": figures, "mated": pairs.mated, "non_mated": pairs.non_mated, "audit": audited}
 
 
 def _page(options: Options, faceset: Any, summary: dict[str, Any]) -> str:
