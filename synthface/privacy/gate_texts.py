@@ -26,7 +26,7 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     ),
     "V3": (
         "With other real people in the place of the synthetic set the comparison finds nothing, as it should.",
-        "The comparison finds a leak in real people who were never used: it is biased and shows nothing.",
+        "Real people who were never used are not equally near to both sides, so the comparison is biased.",
         "No placebo was given, so a bias of the comparison would go unnoticed.",
     ),
     "V4": (

@@ -192,10 +192,13 @@ def _power_checks(results: Results, config: AuditConfig) -> list[Check]:
 def _settle_leaks(checks: dict[str, list[Check]], config: AuditConfig) -> dict[str, list[Check]]:
     """Correct the p-values of all leak tests together, and let each check say yes, no or undecided.
 
-    A recogniser whose placebo failed sees training and hold-out people differently for reasons of its own, so its
-    tests against the hold-out show nothing. One that fails V1 can miss a leak but not make one up: it is heard.
+    A recogniser to which placebo people are nearer to the training people finds leaks where there are none, so its
+    tests against the hold-out show nothing. One that leans the other way, or fails V1, can miss a leak but not make
+    one up: it is heard.
     """
-    biased = {check.recognizer for check in checks["V3"] if not check.passed}
+    biased = {
+        check.recognizer for check in checks["V3"] if not check.passed and (check.baseline or 0) > (check.control or 0)
+    }
     family: list[Check] = []
     for name in ("A2", "A3", "A4", "A5"):
         checks[name] = [

@@ -95,9 +95,9 @@ def worst_check(gate: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _coarse(value: Any) -> Any:
-    """Round every fraction to two significant digits: exact scores are themselves a way to query the training set."""
+    """Round fractions to two significant digits: exact scores are themselves a way to query the training set."""
     if isinstance(value, float):
-        return float(f"{value:.2g}")
+        return float(round(value)) if abs(value) >= 1 else float(f"{value:.2g}")
     if isinstance(value, Mapping):
         return {key: _coarse(item) for key, item in value.items()}
     return [_coarse(item) for item in value] if isinstance(value, list) else value

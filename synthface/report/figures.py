@@ -44,7 +44,7 @@ def figure_svg(name: str, alt: str, draw: Callable[["Axes"], None], *, size: tup
     settings: Any = {**_SETTINGS, "svg.hashsalt": name}
     with mpl.rc_context(settings):
         figure = Figure(figsize=size)
-        figure.subplots_adjust(left=0.12, right=0.98, bottom=0.16, top=0.97)  # a layout engine draws everything twice
+        figure.subplots_adjust(left=0.15, right=0.98, bottom=0.16, top=0.84)  # a layout engine draws everything twice
         figure.patch.set_alpha(0)
         axes = figure.subplots()
         axes.patch.set_alpha(0)
@@ -93,7 +93,7 @@ def density_figure(
             axes.plot([], [], color=colour, label=label)
         axes.set(xlabel=x_label, yticks=[])
         axes.spines.left.set_visible(False)
-        axes.legend()
+        _legend_above(axes)
 
     return figure_svg(name, alt, draw)
 
@@ -108,7 +108,7 @@ def cmc_figure(name: str, alt: str, ranks: NDArray[np.int64], n_people: int) -> 
         axes.plot(k, k / n_people, color=ORANGE, linestyle="--", label="chance")
         axes.set(xscale="log", xlabel="k (of all training people)", ylabel="share of classes", ylim=(-0.02, 1.02))
         _plain_ticks(axes.xaxis)
-        axes.legend(loc="upper left")
+        _legend_above(axes)
 
     return figure_svg(name, alt, draw)
 
@@ -128,9 +128,14 @@ def log_roc_figure(name: str, alt: str, positive: Scores, negative: Scores) -> s
         axes.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1.1))
         axes.set(xlabel="false positive rate (hold-out people)", ylabel="true positive rate")
         _plain_ticks(axes.xaxis, axes.yaxis)
-        axes.legend(loc="upper left")
+        _legend_above(axes)
 
     return figure_svg(name, alt, draw)
+
+
+def _legend_above(axes: "Axes") -> None:
+    """Put the legend over the plot, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, handlelength=1.4)
 
 
 def _plain_ticks(*log_axes: "Axis") -> None:

@@ -77,7 +77,7 @@ def targets(tiny: TinyRecognizer) -> NDArray[np.float32]:
 @pytest.fixture
 def quick() -> InversionConfig:
     """All parts of the fast preset in twelve steps."""
-    return InversionConfig(steps=12, group_size=2, learning_rate=0.1)
+    return InversionConfig(steps=12, group_size=2, least_batch=1)
 
 
 @pytest.fixture

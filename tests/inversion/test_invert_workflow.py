@@ -59,7 +59,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _pairs_of_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups of two, so that a handful of targets makes several groups."""
-    monkeypatch.setitem(inversion.PRESETS, "fast", replace(inversion.PRESETS["fast"], group_size=2))
+    monkeypatch.setitem(inversion.PRESETS, "fast", replace(inversion.PRESETS["fast"], group_size=2, least_batch=1))
 
 
 def test_faces_with_judge_and_control(

@@ -52,6 +52,12 @@ def sets(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Leave the figures out: they take most of the time."""
+    monkeypatch.setattr("synthface.report.audit_page._plots", lambda *_: [])
+
+
 def options(folder, **changes):
     values = {role: folder / role for role in ("synthetic", "train", "holdout", "placebo")}
     values |= {"recognizers": ["one", "two"], "out": folder / "out", "gates": GATES} | changes
@@ -86,7 +92,7 @@ def test_a_leak_is_written_down_and_exits_1(sets, capsys):
     assert "<img" not in public
 
 
-def test_the_same_audit_again_is_the_same_and_another_is_refused(sets, capsys):
+def test_the_same_audit_again_is_the_same_and_another_is_refused(sets, quick, capsys):
     make_leaky(sets)
     workflow.run(options(sets))
     files = {path.name: path.read_bytes() for path in (sets / "out").iterdir()}
@@ -97,13 +103,13 @@ def test_the_same_audit_again_is_the_same_and_another_is_refused(sets, capsys):
         workflow.run(options(sets, recognizers=["one", "three"]))
 
 
-def test_new_people_are_inconclusive_and_exit_2(sets, capsys):
+def test_new_people_are_inconclusive_and_exit_2(sets, quick, capsys):
     make(sets, "synthetic", {f"new-{k}": f"new{k}" for k in range(40)}, kind="synthetic")
     assert workflow.run(options(sets)) == 2
     assert "INCONCLUSIVE" in capsys.readouterr().out
 
 
-def test_without_real_data_the_command_says_what_to_give(sets, capsys):
+def test_without_real_data_the_command_says_what_to_give(sets, quick, capsys):
     make(sets, "synthetic", {"new": "new"}, kind="synthetic")
     assert workflow.run(options(sets, train=None, holdout=None, placebo=None)) == 2
     out = capsys.readouterr().out
@@ -111,7 +117,7 @@ def test_without_real_data_the_command_says_what_to_give(sets, capsys):
     assert "hold-out" in out
 
 
-def test_real_faces_in_place_of_the_set_are_audited_and_remarked(sets):
+def test_real_faces_in_place_of_the_set_are_audited_and_remarked(sets, quick):
     make(sets, "synthetic", {f"new-{k}": f"new{k}" for k in range(5)})
     workflow.run(options(sets))
     assert "is a real FaceSet" in (sets / "out" / "report.html").read_text().replace("audited is", "is")

@@ -1,0 +1,84 @@
+"""Cutting targets into groups of fixed size, and companions for groups that are too small for the prior."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inversion.config import InversionConfig
+from synthface.core.errors import DataError
+from synthface.core.seeds import numpy_generator
+
+
+@dataclass(frozen=True)
+class Group:
+    """Targets that are optimised together.
+
+    Attributes:
+        number: which group.
+        indices: the targets' numbers; they seed the start and the views.
+        targets: [n, D] float32 unit vectors.
+        companions: [m, D] float32 unit vectors that take part and are thrown away.
+    """
+
+    number: int
+    indices: tuple[int, ...]
+    targets: NDArray[np.float32]
+    companions: NDArray[np.float32]
+
+    @property
+    def seed_parts(self) -> list[str]:
+        """What seeds each member, companions after the targets."""
+        targets = [f"target {index}" for index in self.indices]
+        return [*targets, *(f"companion {self.number} {k}" for k in range(len(self.companions)))]
+
+
+def plan_groups(targets: NDArray[np.floating], config: InversionConfig, seed: int) -> list[Group]:
+    """Cut the targets, in order, into groups of ``config.group_size``.
+
+    The batch-norm prior speaks of a batch of people: a lone face asked to have a population's variance loses its
+    identity. A group below ``config.least_batch`` is therefore filled with companions, random directions of the
+    embedding space drawn from the seed and the group's number.
+
+    A target's image depends on its own number, the seed, the config and the other targets of its group (through the
+    batch statistics), and on nothing in other groups: groups may run in any order, on any machine of one kind.
+
+    Raises:
+        DataError: the targets are not [N, D], hold NaN or infinity, or a row is zero.
+    """
+    vectors = check_targets(targets)
+    groups = []
+    for number, start in enumerate(range(0, len(vectors), config.group_size)):
+        part = vectors[start : start + config.group_size]
+        missing = max(0, config.least_batch - len(part))
+        companions = numpy_generator(seed, "companions", number).normal(size=(missing, vectors.shape[1]))
+        groups.append(Group(number, tuple(range(start, start + len(part))), part, _unit(companions)))
+    return groups
+
+
+def check_targets(targets: NDArray[np.floating] | Sequence[Sequence[float]]) -> NDArray[np.float32]:
+    """Return the targets as [N, D] float32 unit vectors.
+
+    Raises:
+        DataError: the targets are not [N, D], hold NaN or infinity, or a row is zero.
+    """
+    vectors = np.asarray(targets)
+    if vectors.ndim != 2 or 0 in vectors.shape or not np.issubdtype(vectors.dtype, np.number):
+        raise DataError(
+            f"targets of shape {vectors.shape} and type {vectors.dtype}: give one row of numbers a target, [N, D]"
+        )
+    vectors = vectors.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DataError(f"{len(bad)} targets hold NaN or infinity (first: row {bad[0]}); leave those rows out")
+    empty = np.flatnonzero(np.linalg.norm(vectors, axis=1) < 1e-6)
+    if len(empty):
+        raise DataError(f"{len(empty)} targets are zero vectors (first: row {empty[0]}); leave those rows out")
+    return _unit(vectors)
+
+
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    wide = vectors.astype(np.float64)
+    unit: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    return unit
