@@ -148,6 +148,7 @@ def _plan(options: Options, classes: list[int], n_classes: int) -> Iterator[Any]
     """Yield a request for each image; its key holds the fields of its record."""
     from gan.sampling import ImageRequest
 
+    fields: dict[str, Any]
     for k in classes:
         if options.identities == "mixed":
             code = mixed_identity(n_classes, k, options.seed, options.mixture)
