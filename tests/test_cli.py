@@ -14,7 +14,7 @@ import pytest
 from synthface.cli import COMMANDS, main, parse_options
 
 ROOT = Path(__file__).resolve().parent.parent
-SUPPORT = {"compute", "progress", "inversion_scores"}  # modules in workflows that are no command
+SUPPORT = {"compute", "progress", "inversion_scores", "pairs_file"}  # modules in workflows that are no command
 
 
 def _workflow(command: str):  # type: ignore[no-untyped-def]

@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from synthface.core.run_record import run_record, write_json
 from synthface.data import FaceSet
 from synthface.workflows.compute import Compute, is_first_process
 from synthface.workflows.embed import embed_faceset
+from synthface.workflows.pairs_file import locate_pairs
 
 EXAMPLES = """
 synthface evaluate --faces faces --pairs pairs.txt --recognizer mobilefacenet-ms1m --out results
@@ -104,18 +105,7 @@ class _PairList:
 
     @classmethod
     def read(cls, options: Options, faceset: FaceSet) -> "_PairList":
-        from synthface.metrics.lfw_pairs import parse_pairs
-
-        try:
-            text = options.pairs.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"--pairs {options.pairs} cannot be read ({error})") from None
-        listed = parse_pairs(text, source=f"--pairs {options.pairs}")
-        row_of = {
-            (record.identity, PurePosixPath(record.source or record.path).stem): row
-            for row, record in enumerate(faceset.records)
-        }
-        found = [pair for pair in listed if pair.first in row_of and pair.second in row_of]
+        listed, found, row_of = locate_pairs(options.pairs, faceset, flag="--pairs")
         n_missing = len(listed) - len(found)
         if not found or (n_missing > MAX_MISSING_SHARE * len(listed) and not options.allow_missing):
             raise DataError(

@@ -1,13 +1,14 @@
 """What the inverted recogniser and its judges see in the saved images."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synthface.core.errors import DataError
 from synthface.data import Embeddings, FaceSet
+from synthface.workflows.pairs_file import locate_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,21 +80,8 @@ def non_mated_rows(path: Path, faceset: FaceSet) -> "NDArray[np.int64]":
     Raises:
         DataError: the file cannot be read, or none of its pairs is in the FaceSet.
     """
-    from synthface.metrics.lfw_pairs import parse_pairs
-
-    try:
-        pairs = parse_pairs(path.read_text(encoding="utf-8"), source=f"--threshold-pairs {path}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--threshold-pairs {path} cannot be read ({error})") from None
-    row_of = {
-        (record.identity, PurePosixPath(record.source or record.path).stem): row
-        for row, record in enumerate(faceset.records)
-    }
-    rows = [
-        [row_of[pair.first], row_of[pair.second]]
-        for pair in pairs
-        if not pair.same and pair.first in row_of and pair.second in row_of
-    ]
+    _, found, row_of = locate_pairs(path, faceset, flag="--threshold-pairs")
+    rows = [[row_of[pair.first], row_of[pair.second]] for pair in found if not pair.same]
     if not rows:
         raise DataError(f"--threshold-pairs {path}: none of its non-mated pairs is in {faceset.root}")
     return np.array(rows, dtype=np.int64)
