@@ -17,6 +17,7 @@ synthface quickstart --out quickstart
 """
 RECOGNIZER = "synthface-small"
 _WALL_COLUMNS = 10
+_INVERTED = 8
 _REPLICATES = 200  # of the bootstrap behind the intervals
 
 
@@ -59,9 +60,11 @@ def run(options: Options) -> None:
     _stage("2/4", "what makes a class one person")
     embeddings = embed_faceset(faceset, RECOGNIZER)
     embeddings.save(options.out / "embeddings.npz")
-    _stage("3/4", "one embedding turned back into an image")
+    _stage("3/4", "embeddings turned back into images")
     invert.run(
-        invert.Options(recognizer=RECOGNIZER, faces=faces, limit=1, seed=options.seed, out=options.out / "inversion")
+        invert.Options(
+            recognizer=RECOGNIZER, faces=faces, limit=_INVERTED, seed=options.seed, out=options.out / "inversion"
+        )
     )
     _stage("4/4", "identity-leakage audit")
     audit.run(audit.Options(synthetic=faces, recognizers=[RECOGNIZER], out=options.out / "audit"))

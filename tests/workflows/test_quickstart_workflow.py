@@ -21,7 +21,7 @@ def test_the_main_job_ends_in_one_page(tmp_path: Path, capsys: pytest.CaptureFix
     assert "INCONCLUSIVE" in page
     assert "http://" not in page.replace("http://www.w3.org", ""), "the page must stand alone"
     assert len(FaceSet.load(options.out / "synthetic")) == 24
-    assert len(FaceSet.load(options.out / "inversion")) == 1
+    assert len(FaceSet.load(options.out / "inversion")) == 8
     figures = json.loads((options.out / "summary.json").read_text(encoding="utf-8"))
     assert figures["n_mated"] == 6 * 6
     assert figures["n_non_mated"] == 24 * 23 // 2 - 36
