@@ -63,8 +63,8 @@ def read_array(path: Path, *, flag: str = "--embeddings") -> NDArray[np.floating
         raise DataError(f"{flag} {path} does not exist")
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{flag} {path} is not a .npy array ({error})") from None
+    except (OSError, ValueError, EOFError):
+        raise DataError(f"{flag} {path} is not a .npy file of plain numbers") from None
     try:
         return check_targets(array[None] if array.ndim == 1 else array)
     except DataError as error:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,14 @@ class Embeddings:
         """
         if not path.is_file():
             raise DataError(f"{flag} {path} does not exist")
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{flag} {path} is not an .npz file; make one with 'synthface embed'")
         try:
             with np.load(path, allow_pickle=False) as file:
                 norms = file.get("norms")
                 info = json.loads(str(file["info"])) if "info" in file else {}
                 return cls(file["vectors"], file["identities"], file["images"], norms, info)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{flag} {path} is not an embeddings file ({error}); make one with 'synthface embed'"
             ) from None

@@ -52,3 +52,11 @@ def test_files_that_are_none_are_refused(tmp_path):
     np.savez(tmp_path / "pickle.npz", vectors=np.array([object()]), identities=NAMES, images=IMAGES)
     with pytest.raises(DataError, match="not an embeddings file"):
         Embeddings.load(tmp_path / "pickle.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x80\x04K\x01.", b"PK\x03\x04 torn"])
+def test_what_is_no_npz_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"not an .*make one with 'synthface embed'"):
+        Embeddings.load(path)
