@@ -79,7 +79,9 @@ class Embeddings:
         if not path.is_file():
             raise DataError(f"{flag} {path} does not exist")
         if not zipfile.is_zipfile(path):
-            raise DataError(f"{flag} {path} is not an .npz file; make one with 'synthface embed'")
+            raise DataError(
+                f"{flag} {path} is not an embeddings file (no .npz archive); make one with 'synthface embed'"
+            )
         try:
             with np.load(path, allow_pickle=False) as file:
                 norms = file.get("norms")

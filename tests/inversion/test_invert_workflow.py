@@ -187,4 +187,4 @@ def test_misuse_is_one_line(
     assert "does not exist" in message("--embeddings", str(tmp_path / "none.npy"))
     assert "--limit 0" in message("--faces", str(faces), "--limit", "0")
     (tmp_path / "bad.npy").write_bytes(b"no array")
-    assert "is not a .npy array" in message("--embeddings", str(tmp_path / "bad.npy"))
+    assert "is not a .npy file" in message("--embeddings", str(tmp_path / "bad.npy"))
