@@ -38,6 +38,7 @@ class BatchSource:
         exponent = {"natural": 0.0, "sqrt": -0.5, "balanced": -1.0}[config.sampling]
         weights = np.maximum(counts, 1).astype(np.float64)[labels] ** exponent
         self._image_probability = None if exponent == 0 else weights / weights.sum()
+        self._cumulated = np.cumsum(self._image_probability) if self._image_probability is not None else None
         self._epoch = lru_cache(maxsize=2)(self._permutation)
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
@@ -64,10 +65,8 @@ class BatchSource:
             mirrored = torch.rand(size, generator=generator) < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         fake_rows = torch.randint(len(self.labels), (size,), generator=generator).numpy()
-        if self._image_probability is not None:
-            fake_rows = np.searchsorted(
-                np.cumsum(self._image_probability), torch.rand(size, generator=generator).numpy()
-            )
+        if self._cumulated is not None:
+            fake_rows = np.searchsorted(self._cumulated, torch.rand(size, generator=generator).numpy())
             fake_rows = fake_rows.clip(0, len(self.labels) - 1)
         return MicroBatch(
             images=images.contiguous(memory_format=torch.channels_last),
