@@ -40,6 +40,12 @@ class BatchSource:
         self._image_probability = None if exponent == 0 else weights / weights.sum()
         self._cumulated = np.cumsum(self._image_probability) if self._image_probability is not None else None
         self._epoch = lru_cache(maxsize=2)(self._permutation)
+        self._run_seed = seed
+
+    def begin_attempt(self, attempt: int) -> None:
+        """Draw other images, latents and augmentations from here on; attempt 0 has the run's own seed."""
+        self.seed = derive_seed(self._run_seed, "attempt", attempt) if attempt else self._run_seed
+        self._epoch.cache_clear()
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         generator = numpy_generator(self.seed, "epoch", epoch)
@@ -66,7 +72,9 @@ class BatchSource:
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         fake_rows = torch.randint(len(self.labels), (size,), generator=generator).numpy()
         if self._cumulated is not None:
-            fake_rows = np.searchsorted(self._cumulated, torch.rand(size, generator=generator).numpy())
+            # In float64: float32 has too few values to reach each of some ten million images.
+            positions = torch.rand(size, generator=generator, dtype=torch.float64).numpy()
+            fake_rows = np.searchsorted(self._cumulated, positions)
             fake_rows = fake_rows.clip(0, len(self.labels) - 1)
         return MicroBatch(
             images=images.contiguous(memory_format=torch.channels_last),

@@ -1,7 +1,9 @@
-"""Training checkpoints: one file, replaced atomically, read without running anything in it."""
+"""Training checkpoints: the latest and the last good one, each replaced atomically, read without running anything."""
 
 import io
+import os
 import pickle
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ from synthface.core.atomic import write_atomic
 from synthface.core.errors import ConfigError, WeightsError
 
 FILE_NAME = "checkpoint.pt"
+GOOD_FILE_NAME = "checkpoint-good.pt"
 
 
 def save_checkpoint(run: Path, *, settings: str, trainer: dict[str, Any], progress: dict[str, float]) -> None:
-    """Write the checkpoint of a run.
+    """Write the latest checkpoint of a run.
 
     Args:
         run: the run's folder.
@@ -27,14 +30,27 @@ def save_checkpoint(run: Path, *, settings: str, trainer: dict[str, Any], progre
     write_atomic(run / FILE_NAME, stream.getvalue())
 
 
-def load_checkpoint(run: Path, *, settings: str) -> dict[str, Any] | None:
-    """Return the checkpoint of a run, or None if it has none yet.
+def keep_as_good(run: Path) -> None:
+    """Keep the latest checkpoint as the one to roll back to, in place of the one before.
+
+    Both names share the bytes until the latest is replaced, so two checkpoints are the most a run ever holds.
+    """
+    temporary = run / f".{GOOD_FILE_NAME}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        os.link(run / FILE_NAME, temporary)
+    except OSError:  # a file system without hard links
+        write_atomic(temporary, (run / FILE_NAME).read_bytes())
+    temporary.replace(run / GOOD_FILE_NAME)
+
+
+def load_checkpoint(run: Path, *, settings: str, good: bool = False) -> dict[str, Any] | None:
+    """Return the latest checkpoint of a run, or the last good one, or None if it has none yet.
 
     Raises:
         ConfigError: it belongs to a run with other settings or data.
         WeightsError: it cannot be read.
     """
-    path = run / FILE_NAME
+    path = run / (GOOD_FILE_NAME if good else FILE_NAME)
     if not path.exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Sizes of the networks and settings of the training; every default of ``gan`` stands here."""
+"""Sizes of the networks and settings of the training; every default of theirs stands here."""
 
 import math
 from dataclasses import dataclass, field
@@ -21,6 +21,8 @@ class NetworkConfig:
         class_scale: factor on a class's learnt row before it is normalised; 0 means 1/sqrt(classes), the one-hot
             formula of StyleGAN2-ADA, where with many classes the shared bias soon outweighs the row.
         clamp: activations are clipped to +- this value; 0 is off.
+        group_size: images whose spread the discriminator compares (minibatch standard deviation); 0 is the whole
+            micro-batch.
     """
 
     resolution: int = 64
@@ -31,11 +33,15 @@ class NetworkConfig:
     channel_max: int = 128
     class_scale: float = 1.0
     clamp: float = 0.0
+    group_size: int = 4
 
     def __post_init__(self) -> None:
         if self.resolution not in (8, 16, 32, 64, 128, 256, 512, 1024):
             raise ConfigError(f"--network.resolution {self.resolution}: give a power of two from 8 to 1024")
-        if min(self.w_dim, self.mapping_layers, self.channel_base, self.channel_max) < 1 or self.z_dim < 0:
+        if (
+            min(self.w_dim, self.mapping_layers, self.channel_base, self.channel_max) < 1
+            or min(self.z_dim, self.group_size) < 0
+        ):
             raise ConfigError("--network.*: sizes are positive")
 
     @property
@@ -48,6 +54,11 @@ class NetworkConfig:
         return max(1, min(self.channel_base // resolution, self.channel_max))
 
 
+AugmentationGroups = Literal[
+    "blit", "geom", "colour", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"
+]
+
+
 @dataclass(frozen=True)
 class AdaConfig:
     """Adaptive discriminator augmentation (arXiv 2006.06676, section 3).
@@ -58,6 +69,8 @@ class AdaConfig:
         target: value of r_t = E[sign D(real)] to hold.
         interval: steps between two adjustments of p.
         kimg: thousand images in which p can move by 1.
+        groups: transformations that take part: pixel blitting, general geometric, colour, frequency filter, noise,
+            cutout; one by name or several by first letters, in this order.
     """
 
     mode: Literal["adaptive", "fixed", "none"] = "adaptive"
@@ -65,12 +78,112 @@ class AdaConfig:
     target: float = 0.6
     interval: int = 4
     kimg: float = 100.0
+    groups: AugmentationGroups = "bgc"
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= 1:
             raise ConfigError(f"--training.ada.start {self.start}: give a probability from 0 to 1")
         if self.interval < 1 or self.kimg <= 0:
             raise ConfigError("--training.ada: interval and kimg are positive")
+
+
+@dataclass(frozen=True)
+class PathLengthConfig:
+    """Path-length regularisation of the generator (arXiv 1912.04958, section 3.2).
+
+    Args:
+        weight: factor of the penalty in the generator's loss, 2 in StyleGAN2; 0 leaves it out.
+        interval: steps between two penalties (lazy regularisation).
+        shrink: the penalty sees this part of a micro-batch, one half for 2.
+        decay: share by which the mean length moves towards that of a new batch.
+    """
+
+    weight: float = 0.0
+    interval: int = 4
+    shrink: int = 2
+    decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or self.interval < 1 or self.shrink < 1 or not 0 < self.decay <= 1:
+            raise ConfigError(
+                "--training.path_length: weight is not negative, interval and shrink are at least 1, decay is in (0, 1]"
+            )
+
+
+@dataclass(frozen=True)
+class TransitionConfig:
+    """From unconditional to conditional training, against collapse with few images a class (after arXiv 2201.06578).
+
+    Args:
+        start_kimg: thousand images seen when the networks begin to see the class; until then they are unconditional.
+        end_kimg: ... and when they see all of it; 0 is off: conditional from the first step.
+    """
+
+    start_kimg: float = 0.0
+    end_kimg: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_kimg <= self.end_kimg:
+            raise ConfigError(
+                f"--training.transition: start_kimg {self.start_kimg:g} must not be negative or after "
+                f"end_kimg {self.end_kimg:g}"
+            )
+
+    def strength(self, seen_images: int) -> float:
+        """Return how much of the class the networks see, from 0 to 1, linear in between."""
+        return ramp(seen_images, self.start_kimg, self.end_kimg - self.start_kimg)
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """The identity player: a frozen recogniser that pulls the generated images of a class together.
+
+    Args:
+        form: off; centre is one minus the cosine to the class's centre; margin is a margin softmax over the centres.
+        recognizer: name or file of the recogniser; judge the result with another one.
+        weight: factor of the player's loss in the generator's.
+        start_kimg: thousand images seen before the player joins in.
+        ramp_kimg: thousand images in which its weight, and the margin, rise from 0.
+        interval: steps from one in which it plays to the next, with so many times the weight; saves its cost.
+        momentum: share of the old centre that is kept when a class is seen.
+        margin: of the margin form, subtracted from the cosine to the own centre.
+        scale: of the margin form, factor of the cosines before the softmax.
+        negatives: other classes in the softmax, drawn anew each step; bounds the cost with many classes.
+        statistics_weight: factor of the distance between batch-norm statistics of the generated images and those of
+            the recogniser's training; 0 leaves it out.
+    """
+
+    form: Literal["off", "centre", "margin"] = "off"
+    recognizer: str = "synthface-small"
+    weight: float = 0.5
+    start_kimg: float = 0.0
+    ramp_kimg: float = 0.0
+    interval: int = 1
+    momentum: float = 0.9
+    margin: float = 0.35
+    scale: float = 16.0
+    negatives: int = 1024
+    statistics_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.weight, self.statistics_weight, self.start_kimg, self.ramp_kimg, self.margin) < 0:
+            raise ConfigError("--training.identity: weights, kimg and margin are not negative")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"--training.identity.momentum {self.momentum}: give at least 0 and less than 1")
+        if self.scale <= 0 or self.negatives < 1 or self.interval < 1:
+            raise ConfigError("--training.identity: scale, negatives and interval are positive")
+
+    def ramp(self, seen_images: int) -> float:
+        """Return the factor of weights and margin after so many images, from 0 to 1."""
+        return ramp(seen_images, self.start_kimg, self.ramp_kimg)
+
+
+def ramp(seen_images: int, start_kimg: float, length_kimg: float) -> float:
+    """Rise from 0 at the start to 1 over a length, all in thousand images; a step where the length is 0."""
+    passed = seen_images / 1000 - start_kimg
+    if length_kimg == 0:
+        return float(passed >= 0)
+    return min(max(passed / length_kimg, 0.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -88,7 +201,14 @@ class TrainingConfig:
         ema_rampup: the half life is never more than this share of the images seen.
         mirror: show real images mirrored half of the time.
         sampling: classes drawn as often as they have images (natural), all alike (balanced), or in between (sqrt).
+        reuse_fakes: the discriminator learns from the very images that have just moved the generator, instead of from
+            new ones; saves a tenth of the time.
+        half_from: blocks of this resolution and above are trained in bfloat16, which is about twice as fast where the
+            machine has it; 0 is none. Weights, their averages and all sampling stay float32.
         ada: adaptive discriminator augmentation.
+        path_length: path-length regularisation.
+        transition: from unconditional to conditional training.
+        identity: the identity player.
         compile: compile the networks with torch.compile; pays off after a few minutes.
     """
 
@@ -102,7 +222,12 @@ class TrainingConfig:
     ema_rampup: float = 0.05
     mirror: bool = True
     sampling: Literal["natural", "balanced", "sqrt"] = "natural"
+    reuse_fakes: bool = True
+    half_from: int = 0
     ada: AdaConfig = field(default_factory=AdaConfig)
+    path_length: PathLengthConfig = field(default_factory=PathLengthConfig)
+    transition: TransitionConfig = field(default_factory=TransitionConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
     compile: bool = True
 
     def __post_init__(self) -> None:

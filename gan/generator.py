@@ -42,6 +42,7 @@ class Generator(nn.Module):
         psi: float = 1.0,
         noise_mode: NoiseMode = "const",
         noise: Sequence[Tensor] | None = None,
+        cutoff: int | None = None,
     ) -> Tensor:
         """Draw images of classes.
 
@@ -51,12 +52,13 @@ class Generator(nn.Module):
             psi: truncation towards the mean w; 1 is none.
             noise_mode: "const" takes the noise stored with the weights, "random" the ``noise`` given, "none" no noise.
             noise: for "random", one [N, 1, r, r] for each of ``synthesis.noise_resolutions``.
+            cutoff: truncate the w of so many layers, from the coarsest; None is all of them.
 
         Returns:
             [N, 3, resolution, resolution] float, clipped to [-1, 1].
         """
         self._check(z, labels)
-        return self.draw(z, self.mapping.class_embedding(labels), psi, noise_mode, noise)
+        return self.draw(z, self.mapping.class_embedding(labels), psi, noise_mode, noise, cutoff)
 
     def draw(
         self,
@@ -65,10 +67,10 @@ class Generator(nn.Module):
         psi: float = 1.0,
         noise_mode: NoiseMode = "const",
         noise: Sequence[Tensor] | None = None,
+        cutoff: int | None = None,
     ) -> Tensor:
         """Draw images for class embeddings [N, w_dim], of training classes or of points between them."""
-        w = self.mapping.truncate(self.mapping(z, embedding), psi)
-        ws = w[:, None].expand(-1, self.synthesis.n_w, -1)
+        ws = self.truncated_ws(self.mapping(z, embedding), psi, cutoff)
         if noise_mode == "const":
             noise = self.synthesis.constant_noise()
         elif noise_mode == "none":
@@ -76,6 +78,15 @@ class Generator(nn.Module):
         elif noise is None:
             raise ConfigError("noise_mode 'random' needs the noise images; see gan.sampling.draw_noise")
         return self.synthesis(ws, noise).clamp(-1, 1)
+
+    def truncated_ws(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+        """Return one w a layer, [N, n_w, w_dim], those of the first ``cutoff`` layers truncated."""
+        n_w = self.synthesis.n_w
+        ws = w[:, None].expand(-1, n_w, -1)
+        if psi == 1:
+            return ws
+        coarse = torch.arange(n_w, device=w.device) < (n_w if cutoff is None else cutoff)
+        return torch.where(coarse[None, :, None], self.mapping.truncate(w, psi)[:, None], ws)
 
     def _check(self, z: Tensor, labels: Tensor | None) -> None:
         if z.ndim != 2 or z.shape[1] != self.z_dim:

@@ -1,11 +1,15 @@
-"""Identities that are no training class: convex mixtures of several classes' embeddings."""
+"""Identities that are no training class, as weights of training classes whose learnt rows are summed."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthface.core.errors import ConfigError
 from synthface.core.seeds import numpy_generator
+
+Code = dict[int, float]  # weight of each training class; the weights sum to one
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,23 @@ class MixtureConfig:
             raise ConfigError(f"--mixture.max_weight {self.max_weight}: give more than 1/n_parents and at most 1")
 
 
-def mixed_identity(n_classes: int, index: int, seed: int, config: MixtureConfig) -> dict[int, float]:
-    """Return the code of mixed identity ``index``: weights of distinct training classes that sum to one.
+@dataclass(frozen=True)
+class SampleConfig:
+    """How an identity is sampled from the distribution of the training classes' rows.
+
+    Args:
+        n_parents: classes that the sample is written in; the more, the less it has of any one of them.
+    """
+
+    n_parents: int = 32
+
+    def __post_init__(self) -> None:
+        if self.n_parents < 8:
+            raise ConfigError(f"--sample.n_parents {self.n_parents}: give at least 8, or use --identities mixed")
+
+
+def mixed_identity(n_classes: int, index: int, seed: int, config: MixtureConfig) -> Code:
+    """Return the code of mixed identity ``index``: a convex mixture of distinct training classes.
 
     Weights are uniform on the simplex (Dirichlet with all parameters 1), drawn again until none is above
     ``max_weight``. The code depends on (seed, index) alone.
@@ -36,13 +55,39 @@ def mixed_identity(n_classes: int, index: int, seed: int, config: MixtureConfig)
     Raises:
         ConfigError: the generator has fewer classes than an identity needs.
     """
-    if n_classes < config.n_parents:
-        raise ConfigError(
-            f"--identities mixed needs {config.n_parents} training classes; the generator has {n_classes}"
-        )
+    _check_enough(n_classes, config.n_parents, "mixed")
     generator = numpy_generator(seed, "mixed identity", index)
     classes = generator.choice(n_classes, size=config.n_parents, replace=False)
     weights = generator.dirichlet(np.ones(config.n_parents))
     while weights.max() > config.max_weight:
         weights = generator.dirichlet(np.ones(config.n_parents))
+    return _code(classes, weights)
+
+
+def sampled_identity(n_classes: int, index: int, seed: int, config: SampleConfig) -> Code:
+    """Return the code of sampled identity ``index``: a draw that has the mean and covariance of the classes' rows.
+
+    With m random classes and standard normal g, the weights 1/m + (g_k - mean g) / sqrt(m) sum to one. Over draws of
+    classes and g the weighted sum of rows has the rows' mean, and their covariance in every direction: the mean of m
+    rows carries 1/m of it and the random part the remaining (m - 1)/m. The distribution is the Gaussian fitted to
+    the rows, but for the finite m, and a draw can be written down in m numbers. A convex mixture instead lies nearer
+    to the mean than any class, and so do the faces it gives. The code depends on (seed, index) alone.
+
+    Raises:
+        ConfigError: the generator has fewer classes than an identity needs.
+    """
+    m = config.n_parents
+    _check_enough(n_classes, m, "sampled")
+    generator = numpy_generator(seed, "sampled identity", index)
+    classes = generator.choice(n_classes, size=m, replace=False)
+    g = generator.standard_normal(m)
+    return _code(classes, 1 / m + (g - g.mean()) / math.sqrt(m))
+
+
+def _check_enough(n_classes: int, needed: int, kind: str) -> None:
+    if n_classes < needed:
+        raise ConfigError(f"--identities {kind} needs {needed} training classes; the generator has {n_classes}")
+
+
+def _code(classes: NDArray[np.int64], weights: NDArray[np.float64]) -> Code:
     return {int(k): round(float(weight), 6) for k, weight in zip(classes, weights, strict=True)}

@@ -66,20 +66,21 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, n_in, H, W] -> [N, n_out, H, W], or half that size."""
-        weight = self.weight * self.weight_gain
+        weight = (self.weight * self.weight_gain).to(x.dtype)
+        bias = self.bias.to(x.dtype) if self.bias is not None else None
         if not self.down:
-            x = F.conv2d(x, weight, self.bias, padding=self.padding)
+            x = F.conv2d(x, weight, bias, padding=self.padding)
         elif self.padding:
-            x = F.conv2d(downsample_blur(x, pad=2, stride=1), weight, self.bias, stride=2)
+            x = F.conv2d(downsample_blur(x, pad=2, stride=1), weight, bias, stride=2)
         else:
-            x = F.conv2d(downsample_blur(x, pad=1, stride=2), weight, self.bias)
+            x = F.conv2d(downsample_blur(x, pad=1, stride=2), weight, bias)
         if self.activate:
             return leaky_relu(x, gain=self.gain, clamp=self.clamp)
         return x * self.gain
 
 
 def modulated_convolution(
-    x: Tensor, weight: Tensor, styles: Tensor, *, up: bool = False, demodulate: bool = True
+    x: Tensor, weight: Tensor, styles: Tensor, *, up: bool = False, demodulate: bool = True, gain: float = 1.0
 ) -> Tensor:
     """Convolve with weights whose input channels are scaled per image (arXiv 1912.04958, section 2.2, Eq. 1-3).
 
@@ -87,21 +88,35 @@ def modulated_convolution(
     values as N sets of weights, at the cost of one.
 
     Args:
-        x: [N, I, H, W].
+        x: [N, I, H, W], float32 or bfloat16; the convolution has its precision, the scales are found in float32.
         weight: [O, I, k, k].
         styles: [N, I].
         up: double the resolution (transposed convolution and low-pass filter).
         demodulate: bring each output map back to unit expected norm.
+        gain: factor of the result.
 
     Returns:
         [N, O, H, W], or [N, O, 2H, 2W].
     """
-    x = x * styles[:, :, None, None]
+    kernel = weight.to(x.dtype)
+    x = x * styles.to(x.dtype)[:, :, None, None]
     if up:
-        x = upsample_blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
+        x = upsample_blur(F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2))
     else:
-        x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-    if demodulate:
-        energy = styles.square() @ weight.square().sum(dim=(2, 3)).t()
-        x = x * (energy + 1e-8).rsqrt()[:, :, None, None]
-    return x
+        x = F.conv2d(x, kernel, padding=weight.shape[-1] // 2)
+    if not demodulate:
+        return x if gain == 1 else x * gain
+    energy = styles.square() @ weight.square().sum(dim=(2, 3)).t()
+    scale = ((energy + 1e-8).rsqrt() * gain).to(x.dtype)[:, :, None, None]
+    return x * scale if torch.is_grad_enabled() else x.mul_(scale)
+
+
+def shifted_leaky_relu(x: Tensor, shift: Tensor, *, clamp: float = 0.0) -> Tensor:
+    """Leaky ReLU of x + shift, for an x that holds the gain of sqrt(2) already; in place where no gradient is wanted.
+
+    A positive factor passes through the activation. Taking it along with the demodulation, and working in place, is
+    what a network on a CPU needs: around its convolutions the time goes to passes over the memory.
+    """
+    shift = shift.to(x.dtype)
+    x = F.leaky_relu(x + shift, 0.2) if torch.is_grad_enabled() else F.leaky_relu_(x.add_(shift), 0.2)
+    return x.clamp(-clamp, clamp) if clamp else x

@@ -29,7 +29,14 @@ class ClassEmbedding(nn.Module):
 
 
 class Mapping(nn.Module):
-    """Normalised (z, class embedding) through fully connected layers with a hundredth of the learning rate."""
+    """Normalised (z, class embedding) through fully connected layers with a hundredth of the learning rate.
+
+    ``class_strength`` in [0, 1] says how much of the class it sees: the normalised class embedding is blended with a
+    vector of ones that all classes share. At 0 the network is unconditional, at 1 (its value unless a training is in
+    its transition, see ``TransitionConfig``) it is the plain one to the last bit. The strength is not saved. Blending
+    with a shared vector of the same size, rather than multiplying by the strength, keeps the discriminator alive at
+    0: from an input of zeros and biases of zero its projection target, and so every logit, would be zero.
+    """
 
     def __init__(self, z_dim: int, n_classes: int, w_dim: int, n_layers: int, *, class_scale: float) -> None:
         super().__init__()
@@ -41,6 +48,9 @@ class Mapping(nn.Module):
         )
         self.register_buffer("w_average", torch.zeros(w_dim))
         self.w_average: Tensor
+        # A tensor, not a float: compiled code would be compiled again for each new value of a float.
+        self.register_buffer("class_strength", torch.ones(()), persistent=False)
+        self.class_strength: Tensor
 
     def class_embedding(self, labels: Tensor | None) -> Tensor | None:
         """Return the class rows [N, w_dim], or None for an unconditional network."""
@@ -48,7 +58,10 @@ class Mapping(nn.Module):
 
     def forward(self, z: Tensor | None, embedding: Tensor | None) -> Tensor:
         """[N, z_dim] and [N, w_dim] (either may be None) -> w [N, w_dim]."""
-        parts = [normalize_second_moment(part) for part in (z, embedding) if part is not None]
+        parts = [normalize_second_moment(z)] if z is not None else []
+        if embedding is not None:
+            seen = normalize_second_moment(embedding)
+            parts.append(torch.lerp(torch.ones_like(seen), seen, self.class_strength))
         x = torch.cat(parts, dim=1)
         for layer in self.layers:
             x = layer(x)
@@ -62,3 +75,10 @@ class Mapping(nn.Module):
     def truncate(self, w: Tensor, psi: float) -> Tensor:
         """Move w towards its mean: psi = 1 leaves it, 0 gives the mean (arXiv 1812.04948, appendix B)."""
         return w if psi == 1 else self.w_average.lerp(w, psi)
+
+
+def set_class_strength(module: nn.Module, strength: float) -> None:
+    """Set how much every mapping within a generator or discriminator sees of the class, from 0 to 1."""
+    for part in module.modules():
+        if isinstance(part, Mapping):
+            part.class_strength.fill_(strength)

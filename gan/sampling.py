@@ -1,6 +1,9 @@
 """Images from seeds: image j of a class depends on nothing but (run seed, class, j)."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +14,8 @@ from torch import Tensor
 
 from gan.generator import Generator, NoiseMode, to_uint8
 
-# A part of the format: kernels may round differently for other shapes, so every call has this one.
+# A part of the format: kernels may round differently for other shapes, so every call has this one. On a CPU each
+# call has one thread, and as many run side by side as there are threads: no core waits for another at each layer.
 MICRO_BATCH = 16
 
 
@@ -56,7 +60,12 @@ def class_mixture(G: Generator, codes: Sequence[dict[int, float]]) -> Tensor | N
 
 @torch.inference_mode()
 def draw_batch(
-    G: Generator, requests: Sequence[ImageRequest], *, psi: float = 1.0, noise_mode: NoiseMode = "const"
+    G: Generator,
+    requests: Sequence[ImageRequest],
+    *,
+    psi: float = 1.0,
+    noise_mode: NoiseMode = "const",
+    cutoff: int | None = None,
 ) -> NDArray[np.uint8]:
     """Draw up to ``MICRO_BATCH`` images, [N, H, W, 3] uint8; a short batch is padded, so that its shape is the same."""
     padded = [*requests, *[requests[-1]] * (MICRO_BATCH - len(requests))]
@@ -67,19 +76,62 @@ def draw_batch(
     if noise_mode == "random":
         noise = [image.to(device) for image in draw_noise(seeds, G.synthesis.noise_resolutions)]
     embedding = class_mixture(G, [request.code for request in padded])
-    images = to_uint8(G.draw(z, embedding, psi, noise_mode, noise))
+    images = to_uint8(G.draw(z, embedding, psi, noise_mode, noise, cutoff))
     return np.asarray(images.cpu().numpy()[: len(requests)])
 
 
 def draw_images(
-    G: Generator, requests: Iterable[ImageRequest], *, psi: float = 1.0, noise_mode: NoiseMode = "const"
+    G: Generator,
+    requests: Iterable[ImageRequest],
+    *,
+    psi: float = 1.0,
+    noise_mode: NoiseMode = "const",
+    cutoff: int | None = None,
 ) -> Iterator[tuple[ImageRequest, NDArray[np.uint8]]]:
-    """Yield each request with its image [H, W, 3] uint8, in order."""
+    """Yield each request with its image [H, W, 3] uint8, in order.
+
+    Args:
+        G: the generator.
+        requests: taken a few micro-batches ahead of what is yielded.
+        psi: truncation towards the mean w.
+        noise_mode: see ``Generator.forward``.
+        cutoff: number of layers that are truncated; None is all.
+    """
+
+    def draw(batch: list[ImageRequest]) -> tuple[list[ImageRequest], NDArray[np.uint8]]:
+        return batch, draw_batch(G, batch, psi=psi, noise_mode=noise_mode, cutoff=cutoff)
+
+    with _workers(G.synthesis.blocks[0].const.device) as (pool, n_workers):
+        pending: deque[Future[tuple[list[ImageRequest], NDArray[np.uint8]]]] = deque()
+        for batch in _micro_batches(requests):
+            pending.append(pool.submit(draw, batch))
+            if len(pending) > n_workers:
+                yield from zip(*pending.popleft().result(), strict=True)
+        while pending:
+            yield from zip(*pending.popleft().result(), strict=True)
+
+
+def _micro_batches(requests: Iterable[ImageRequest]) -> Iterator[list[ImageRequest]]:
     batch: list[ImageRequest] = []
     for request in requests:
         batch.append(request)
         if len(batch) == MICRO_BATCH:
-            yield from zip(batch, draw_batch(G, batch, psi=psi, noise_mode=noise_mode), strict=True)
+            yield batch
             batch = []
     if batch:
-        yield from zip(batch, draw_batch(G, batch, psi=psi, noise_mode=noise_mode), strict=True)
+        yield batch
+
+
+@contextmanager
+def _workers(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Yield a pool that computes with one thread a worker; torch's own threads rest meanwhile."""
+    n_threads = torch.get_num_threads()
+    n_workers = n_threads if device.type == "cpu" else 1
+    if n_workers > 1:
+        torch.set_num_threads(1)  # threads that are started now inherit it
+    try:
+        with ThreadPoolExecutor(n_workers, thread_name_prefix="draw") as pool:
+            yield pool, n_workers
+    finally:
+        if n_workers > 1:
+            torch.set_num_threads(n_threads)

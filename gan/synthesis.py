@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.config import NetworkConfig
-from gan.layers import FullyConnected, leaky_relu, modulated_convolution
+from gan.layers import SQRT2, FullyConnected, modulated_convolution, shifted_leaky_relu
 from gan.resample import upsample_image
 
 
@@ -26,10 +26,11 @@ class StyledConvolution(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """[N, I, H, W], [N, w_dim], noise [N or 1, 1, H', W'] -> [N, O, H', W']."""
-        x = modulated_convolution(x, self.weight, self.affine(w), up=self.up)
-        if noise is not None:
-            x = x + noise * self.noise_strength
-        return leaky_relu(x + self.bias[:, None, None], clamp=self.clamp)
+        shift = self.bias[None, :, None, None]
+        if noise is not None:  # laid out as x is: to add across layouts takes ten times as long
+            shift = (shift + noise * self.noise_strength).contiguous(memory_format=torch.channels_last)
+        x = modulated_convolution(x, self.weight, self.affine(w), up=self.up, gain=SQRT2)
+        return shifted_leaky_relu(x, shift * SQRT2, clamp=self.clamp)
 
 
 class ToRgb(nn.Module):
@@ -44,9 +45,10 @@ class ToRgb(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """[N, I, H, W], [N, w_dim] -> [N, 3, H, W]."""
-        styles = self.affine(w) * self.style_gain
-        image = modulated_convolution(x, self.weight, styles, demodulate=False) + self.bias[:, None, None]
+        """[N, I, H, W], [N, w_dim] -> [N, 3, H, W] float32, as the image is a sum over resolutions."""
+        weights = self.weight[:, :, 0, 0] * (self.affine(w) * self.style_gain)[:, None]  # [N, 3, I]
+        # Three outputs are too few for a convolution to be worth scaling its whole input first.
+        image = (weights.to(x.dtype) @ x.flatten(2)).float().unflatten(2, x.shape[2:]) + self.bias[:, None, None]
         return image.clamp(-self.clamp, self.clamp) if self.clamp else image
 
 
@@ -55,7 +57,7 @@ class Block(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, w_dim: int, resolution: int, *, clamp: float) -> None:
         super().__init__()
-        self.first = n_in == 0
+        self.first, self.resolution = n_in == 0, resolution
         if self.first:
             self.const = nn.Parameter(torch.randn(n_out, resolution, resolution))
         else:
@@ -69,11 +71,20 @@ class Block(nn.Module):
         return [self.convolution] if self.first else [self.up_convolution, self.convolution]
 
 
+def block_dtype(resolution: int, half_from: int, full: torch.dtype) -> torch.dtype:
+    """Return the precision of a block's activations; the highest resolutions cost most and need the least."""
+    return torch.bfloat16 if 0 < half_from <= resolution else full
+
+
 class Synthesis(nn.Module):
     """The synthesis network (skip architecture).
 
     There is one w for each styled convolution and one more for the last ToRgb; a ToRgb before it shares the w of
     the next block's first convolution.
+
+    Attributes:
+        half_from: blocks of this resolution and above compute in bfloat16; 0 is none. A matter of speed, not of the
+            weights, and off when a network is loaded.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -86,6 +97,7 @@ class Synthesis(nn.Module):
         )
         self.styled = [layer for block in self.blocks for layer in block.styled]
         self.n_w = len(self.styled) + 1
+        self.half_from = 0
 
     @property
     def noise_resolutions(self) -> list[int]:
@@ -112,6 +124,7 @@ class Synthesis(nn.Module):
         for block in self.blocks:
             if x is None:
                 x = block.const.expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = x.to(block_dtype(block.resolution, self.half_from, ws.dtype))
             for layer in block.styled:
                 x = layer(x, ws[:, index], None if noise is None else noise[index])
                 index += 1

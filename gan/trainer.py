@@ -1,8 +1,8 @@
 """One training step of the class-conditional StyleGAN2-ADA, and the state that a resumed run needs."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,20 +14,28 @@ from gan.batches import BatchSource, MicroBatch
 from gan.config import NetworkConfig, TrainingConfig
 from gan.discriminator import Discriminator
 from gan.ema import averaged_copy, decay, update_average
+from gan.fakes import draw_latents
 from gan.generator import Generator
+from gan.generator_term import GeneratorTerm
+from gan.gradients import apply_gradients, sum_over_processes
 from gan.losses import discriminator_loss, generator_loss, r1_penalty
+from gan.mapping import set_class_strength
+from gan.path_length import PathLengthMean, path_length_penalty
+from synthface.core.errors import ConfigError
 from synthface.core.seeds import derive_seed
 
 
 @dataclass
 class StepMetrics:
-    """Means over one step's images; None where the step did not compute it."""
+    """Means over one step's images; None where the step did not compute it, ``extra`` from further players."""
 
     loss_generator: float
     loss_discriminator: float
     score_real: float
     score_fake: float
     r1: float | None
+    path_length: float | None = None
+    extra: dict[str, float] = field(default_factory=dict)
 
 
 class GanTrainer:
@@ -43,6 +51,10 @@ class GanTrainer:
         source: the data.
         fabric: Lightning Fabric, already launched.
         seed: the run's seed.
+        term: a further player in the generator's loss, such as the identity player.
+
+    Raises:
+        ConfigError: more processes than micro-batches, or groups that do not fit into one.
     """
 
     def __init__(
@@ -53,8 +65,19 @@ class GanTrainer:
         source: BatchSource,
         fabric: Any,
         seed: int,
+        term: GeneratorTerm | None = None,
     ) -> None:
-        self.config, self.source, self.fabric = training, source, fabric
+        self.config, self.source, self.fabric, self.term = training, source, fabric, term
+        if training.micro_batch % (network.group_size or training.micro_batch):
+            raise ConfigError(
+                f"--network.group_size {network.group_size} must divide --training.micro_batch {training.micro_batch}"
+            )
+        n_micro = training.batch // training.micro_batch
+        if fabric.world_size > n_micro:
+            raise ConfigError(
+                f"--devices: {fabric.world_size} processes share {n_micro} micro-batches; "
+                "lower --training.micro_batch or raise --training.batch so that each has work"
+            )
         with torch.random.fork_rng(devices=[]):  # layers initialise from the global state: lend it our seed
             torch.manual_seed(derive_seed(seed, "initial weights"))
             self.G = Generator(network, n_classes)
@@ -63,119 +86,143 @@ class GanTrainer:
             module.to(device=fabric.device)
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         self.G_ema = averaged_copy(self.G)
+        self.G.synthesis.half_from = self.D.half_from = training.half_from
         self.ada = AdaController(training.ada)
-        self.optimizer_G = torch.optim.Adam(
-            self.G.parameters(), lr=training.learning_rate, betas=(0.0, 0.99), fused=True
-        )
-        # One extra step every `interval`: rate and memory shrink to match (lazy regularisation, 1912.04958, app. B).
-        ratio = training.r1_interval / (training.r1_interval + 1)
-        self.optimizer_D = torch.optim.Adam(
-            self.D.parameters(), lr=training.learning_rate * ratio, betas=(0.0, 0.99**ratio), fused=True
-        )
+        self.path_length = PathLengthMean(training.path_length.decay)
+        self.optimizer_G = _adam(self.G, training.learning_rate, training.path_length.interval * self._has_path_length)
+        self.optimizer_D = _adam(self.D, training.learning_rate, training.r1_interval)
         self.step_index = 0
-        compiler: Callable[[Any], Any] = torch.compile if training.compile else lambda function: function
-        self._synthesize = compiler(self.G.synthesis)
-        self._discriminate = compiler(self.D)
+        self._fakes: dict[int, tuple[Tensor, Tensor]] = {}
+        self._synthesize = _compiled(self.G.synthesis, training.compile)
+        self._discriminate = _compiled(self.D, training.compile)
 
     @property
     def seen_images(self) -> int:
         """Real images shown to the discriminator so far."""
         return self.step_index * self.config.batch
 
+    @property
+    def _has_path_length(self) -> bool:
+        return self.config.path_length.weight > 0
+
     def step(self) -> StepMetrics:
-        """Update the discriminator, its penalty when due, the generator, the moving average and p."""
-        loss_G = self._generator_step()
-        loss_D, signs, real, fake = self._discriminator_step()
-        penalty = self._penalty_step() if self.step_index % self.config.r1_interval == 0 else None
+        """Update the generator, the discriminator, each with its penalty when due, the moving average and p."""
+        if self.config.transition.end_kimg:
+            strength = self.config.transition.strength(self.seen_images)
+            set_class_strength(self.G, strength)
+            set_class_strength(self.D, strength)
+        loss_G, extra = self.generator_step()
+        length = None
+        if self._has_path_length and self.step_index % self.config.path_length.interval == 0:
+            length = self.path_length_step()
+        loss_D, signs, real, fake = self.discriminator_step()
+        penalty = self.penalty_step() if self.step_index % self.config.r1_interval == 0 else None
+        self._fakes.clear()
         self.step_index += 1
         half_life = min(self.config.ema_kimg * 1000, self.seen_images * self.config.ema_rampup)
         update_average(self.G_ema, self.G, decay(self.config.batch, half_life))
         self.ada.observe(signs * self.config.batch, self.config.batch)
-        return StepMetrics(loss_G, loss_D, real, fake, penalty)
+        return StepMetrics(loss_G, loss_D, real, fake, penalty, length, extra)
 
-    def _generator_step(self) -> float:
-        self.G.requires_grad_(True)
-        self.D.requires_grad_(False)
-        total = self._zero(1)
-        for batch in self._micro_batches("generator"):
-            logits = self._discriminate(
-                augment(self._fake(batch), self.ada.p, batch.generator), self._to(batch.fake_labels)
-            )
-            loss = generator_loss(logits)
+    def generator_step(self) -> tuple[float, dict[str, float]]:
+        """Update the generator; return its adversarial loss, and the figures of a further player."""
+        self._train_only(self.G)
+        total, figures = self._zero(1), dict[str, Tensor]()
+        for micro, batch in self._micro_batches("generator"):
+            labels = self._to(batch.fake_labels)
+            images = self._fake(batch)
+            loss = adversarial = generator_loss(self._discriminate(self._augment(images, batch), labels))
+            if self.term is not None:
+                first = micro * self.config.micro_batch
+                value, reported = self.term(images, labels, self.seen_images, first=first)
+                loss = adversarial + value
+                for name, figure in reported.items():
+                    figures[name] = figures.get(name, self._zero(1)) + figure * self._share
             (loss * self._share).backward()
-            total[0] += loss.detach() * self._share
-        self._apply(self.optimizer_G, self.G)
-        return float(self._sum(total)[0])
+            total[0] += adversarial.detach() * self._share
+            if self.config.reuse_fakes:
+                self._fakes[micro] = images.detach(), labels
+        apply_gradients(self.fabric, self.optimizer_G, self.G)
+        if self.term is not None:
+            self.term.after_step(self.seen_images, self._sum)
+        return float(self._sum(total)[0]), {name: float(self._sum(figure)[0]) for name, figure in figures.items()}
 
-    def _discriminator_step(self) -> tuple[float, float, float, float]:
-        self.G.requires_grad_(False)
-        self.D.requires_grad_(True)
+    def path_length_step(self) -> float:
+        """Regularise the generator; uncompiled, as is the penalty. Returns the mean path length."""
+        self._train_only(self.G)
+        config, total = self.config.path_length, self._zero(1)
+        for _, batch in self._micro_batches("path length"):
+            latents = draw_latents(self.G, batch, self.config.style_mixing, self.fabric.device)
+            n = max(1, len(latents.ws) // config.shrink)
+            noise = [part[:n] for part in latents.noise]
+            penalty, length = path_length_penalty(
+                self.G.synthesis, latents.ws[:n], noise, batch.generator, self.path_length.value
+            )
+            (penalty * (config.weight * config.interval * self._share)).backward()
+            total[0] += length * self._share
+        apply_gradients(self.fabric, self.optimizer_G, self.G)
+        length_mean = float(self._sum(total)[0])
+        self.path_length.observe(length_mean)
+        return length_mean
+
+    def discriminator_step(self) -> tuple[float, float, float, float]:
+        """Update the discriminator; return its loss, the mean sign of its real scores, and both mean scores."""
+        self._train_only(self.D)
         totals = self._zero(4)
-        for batch in self._micro_batches("discriminator"):
-            with torch.no_grad():
-                fake_images = self._fake(batch)
-            fake = self._discriminate(augment(fake_images, self.ada.p, batch.generator), self._to(batch.fake_labels))
-            real_images = augment(self._to(batch.images), self.ada.p, batch.generator)
-            real = self._discriminate(real_images, self._to(batch.labels))
+        for micro, batch in self._micro_batches("discriminator"):
+            fake_images, fake_labels = self._fakes.get(micro) or self._new_fakes(batch)
+            images = torch.cat([self._augment(self._to(batch.images), batch), self._augment(fake_images, batch)])
+            labels = torch.cat([self._to(batch.labels), fake_labels])
+            real, fake = self._discriminate(images, labels, parts=2).chunk(2)
             loss = discriminator_loss(real, fake)
             (loss * self._share).backward()
             means = torch.stack(
                 [loss.detach(), real.detach().sign().mean(), real.detach().mean(), fake.detach().mean()]
             )
             totals += means * self._share
-        self._apply(self.optimizer_D, self.D)
+        apply_gradients(self.fabric, self.optimizer_D, self.D)
         loss_D, signs, real_score, fake_score = self._sum(totals).tolist()
         return loss_D, signs, real_score, fake_score
 
-    def _penalty_step(self) -> float:
+    def penalty_step(self) -> float:
         """R1 on augmented real images; uncompiled, since compiled graphs have no second derivative."""
+        self._train_only(self.D)
         total = self._zero(1)
-        for batch in self._micro_batches("penalty"):
+        for _, batch in self._micro_batches("penalty"):
             images = self._to(batch.images).requires_grad_(True)
-            penalty = r1_penalty(images, self.D(augment(images, self.ada.p, batch.generator), self._to(batch.labels)))
+            penalty = r1_penalty(images, self.D(self._augment(images, batch), self._to(batch.labels)))
             (penalty * (self.config.r1_gamma * self.config.r1_interval * self._share)).backward()
             total[0] += penalty.detach() * self._share
-        self._apply(self.optimizer_D, self.D)
+        apply_gradients(self.fabric, self.optimizer_D, self.D)
         return float(self._sum(total)[0])
 
-    def _fake(self, batch: MicroBatch) -> Tensor:
-        n, generator = len(batch.fake_labels), batch.generator
-        z = torch.randn(2, n, self.G.z_dim, generator=generator)
-        mixed = torch.rand(n, generator=generator) < self.config.style_mixing
-        cut = torch.where(
-            mixed, torch.randint(1, self.G.synthesis.n_w, (n,), generator=generator), self.G.synthesis.n_w
-        )
-        noise = [self._to(torch.randn(n, 1, r, r, generator=generator)) for r in self.G.synthesis.noise_resolutions]
-        embedding = self.G.mapping.class_embedding(self._to(batch.fake_labels))
-        w_first, w_second = (self.G.mapping(self._to(part), embedding) for part in z)
-        if torch.is_grad_enabled():
-            self.G.mapping.track_average(w_first)
-        late = self._to(torch.arange(self.G.synthesis.n_w)[None] >= cut[:, None])[..., None]
-        return self._synthesize(torch.where(late, w_second[:, None], w_first[:, None]), noise)
+    def _train_only(self, module: nn.Module) -> None:
+        self.G.requires_grad_(module is self.G)
+        self.D.requires_grad_(module is self.D)
 
-    def _micro_batches(self, phase: str) -> Iterable[MicroBatch]:
+    def _fake(self, batch: MicroBatch) -> Tensor:
+        latents = draw_latents(self.G, batch, self.config.style_mixing, self.fabric.device)
+        images: Tensor = self._synthesize(latents.ws, latents.noise)
+        return images
+
+    @torch.no_grad()
+    def _new_fakes(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        return self._fake(batch), self._to(batch.fake_labels)
+
+    def _augment(self, images: Tensor, batch: MicroBatch) -> Tensor:
+        return augment(images, self.ada.p, batch.generator, self.config.ada.groups)
+
+    def _micro_batches(self, phase: str) -> Iterator[tuple[int, MicroBatch]]:
         n_micro = self.config.batch // self.config.micro_batch
         for micro in range(self.fabric.global_rank, n_micro, self.fabric.world_size):
-            yield self.source.micro_batch(self.step_index, micro, phase)
+            yield micro, self.source.micro_batch(self.step_index, micro, phase)
 
     @property
     def _share(self) -> float:
         return self.config.micro_batch / self.config.batch
 
-    def _apply(self, optimizer: torch.optim.Optimizer, module: nn.Module) -> None:
-        """Sum gradients over processes, replace what is not finite, and take a step."""
-        gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-        if self.fabric.world_size > 1:
-            flat = self._sum(torch.cat([gradient.flatten() for gradient in gradients]))
-            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-                gradient.copy_(part.view_as(gradient))
-        for gradient in gradients:
-            torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
     def _sum(self, value: Tensor) -> Tensor:
-        return self.fabric.all_reduce(value, reduce_op="sum") if self.fabric.world_size > 1 else value
+        return sum_over_processes(self.fabric, value)
 
     def _to(self, value: Tensor) -> Tensor:
         return value.to(self.fabric.device, non_blocking=True)
@@ -185,29 +232,41 @@ class GanTrainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs; readable with ``weights_only=True``."""
-        return {
-            "step": self.step_index,
-            "G": self.G.state_dict(),
-            "D": self.D.state_dict(),
-            "G_ema": self.G_ema.state_dict(),
-            "optimizer_G": self.optimizer_G.state_dict(),
-            "optimizer_D": self.optimizer_D.state_dict(),
-            "ada": self.ada.state_dict(),
-        }
+        state = {"step": self.step_index}
+        return state | {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved state."""
         self.step_index = int(state["step"])
-        for name in ("G", "D", "G_ema", "optimizer_G", "optimizer_D", "ada"):
-            getattr(self, name).load_state_dict(state[name])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        names = ("G", "D", "G_ema", "optimizer_G", "optimizer_D", "ada", "path_length", "term")
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
 
     def agree(self, stop: bool) -> bool:
         """Return whether any process wants to stop, so that all stop after the same step."""
         return bool(self._sum(torch.tensor(float(stop), device=self.fabric.device)) > 0)
 
 
+def _adam(module: nn.Module, learning_rate: float, interval: int) -> torch.optim.Adam:
+    """Adam for a network with one extra step every ``interval``, 0 for none.
+
+    Rate and memory shrink to match the extra steps (lazy regularisation, arXiv 1912.04958, appendix B).
+    """
+    ratio = interval / (interval + 1) if interval else 1.0
+    return torch.optim.Adam(module.parameters(), lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), fused=True)
+
+
+def _compiled(module: nn.Module, is_on: bool) -> Callable[..., Any]:
+    return torch.compile(module, dynamic=False) if is_on else module
+
+
 def mean_metrics(steps: list[StepMetrics]) -> dict[str, float | None]:
     """Average each metric over the steps that have it."""
-    names = [field.name for field in dataclasses.fields(StepMetrics)]
-    columns = {name: [value for step in steps if (value := getattr(step, name)) is not None] for name in names}
+    names = [part.name for part in dataclasses.fields(StepMetrics) if part.name != "extra"]
+    rows = [{name: getattr(step, name) for name in names} | step.extra for step in steps]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [row[name] for row in rows if row.get(name) is not None] for name in names}
     return {name: sum(column) / len(column) if column else None for name, column in columns.items()}

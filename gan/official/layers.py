@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from gan.discriminator import GROUP_SIZE, Discriminator, ResidualBlock
+from gan.discriminator import Discriminator, ResidualBlock
 from gan.generator import Generator
 from gan.layers import SQRT2, Convolution, FullyConnected
 from gan.mapping import ClassEmbedding, Mapping
@@ -13,6 +13,8 @@ from gan.synthesis import Block, StyledConvolution, ToRgb
 
 # Tensors have the official names but for this one.
 OFFICIAL_TENSOR_NAME = {"w_average": "w_avg"}
+# The one official layer without a counterpart in our tree: our discriminator calls a function there.
+MINIBATCH_LAYER = "b4.mbstd"
 
 
 def generator_layers(G: Generator) -> Iterator[tuple[str, nn.Module]]:
@@ -90,7 +92,3 @@ def official_attributes(layer: nn.Module) -> dict[str, Any]:
         case ResidualBlock():
             return {"architecture": "resnet"}
     raise TypeError(f"no official counterpart of {type(layer).__name__}")
-
-
-# The one official layer without a counterpart in our tree: our discriminator calls a function there.
-MINIBATCH_LAYER = ("b4.mbstd", {"group_size": GROUP_SIZE, "num_channels": 1})

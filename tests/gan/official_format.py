@@ -130,9 +130,9 @@ def _styled(path: str, n_in: int, n_out: int, w: int, resolution: int, up: int, 
 
 
 def official_generator(
-    *, resolution: int, z: int, c: int, w: int, n_layers: int, base: int, most: int, clamp: float | None
+    *, resolution: int, z: int, c: int, w: int, n_layers: int, base: int, most: int, clamp: float | None, **more: Any
 ) -> Layer:
-    """The generator of these sizes."""
+    """The generator of these sizes; ``more`` may hold ``fp16``, the number of resolutions in half precision."""
     sizes = [2**k for k in range(2, resolution.bit_length())]
     num_ws = 2 * len(sizes)
     facts = {"w_dim": w, "img_resolution": resolution, "img_channels": 3}
@@ -142,7 +142,8 @@ def official_generator(
     for size in sizes:
         path, n_out = f"synthesis.b{size}", min(base // size, most)
         shapes = {} if n_in else {"const": (n_out, size, size)}
-        block = Layer("SynthesisBlock", path, shapes, in_channels=n_in, resolution=size, architecture="skip")
+        half = _half(size, resolution, more.get("fp16", 0))
+        block = Layer("SynthesisBlock", path, shapes, in_channels=n_in, resolution=size, architecture="skip", **half)
         if n_in:
             block.parts["conv0"] = _styled(f"{path}.conv0", n_in, n_out, w, size, 2, clamp)
         block.parts["conv1"] = _styled(f"{path}.conv1", n_out, n_out, w, size, 1, clamp)
@@ -156,12 +157,15 @@ def official_generator(
     return G
 
 
-def official_discriminator(*, resolution: int, c: int, base: int, most: int, clamp: float | None, **_: Any) -> Layer:
-    """The discriminator of these sizes."""
+def official_discriminator(
+    *, resolution: int, c: int, base: int, most: int, clamp: float | None, group: int | None = 4, **more: Any
+) -> Layer:
+    """The discriminator of these sizes; ``group`` is of the minibatch deviation, None for the whole batch."""
     D = Layer("Discriminator", "", {}, c_dim=c, img_resolution=resolution, img_channels=3)
     for size in [2**k for k in range(resolution.bit_length() - 1, 2, -1)]:
         path, n_in, n_out = f"b{size}", min(base // size, most), min(base * 2 // size, most)
-        block = Layer("DiscriminatorBlock", path, {}, resolution=size, architecture="resnet").with_filter()
+        half = _half(size, resolution, more.get("fp16", 0))
+        block = Layer("DiscriminatorBlock", path, {}, resolution=size, architecture="resnet", **half).with_filter()
         if size == resolution:
             block.parts["fromrgb"] = _convolution(f"{path}.fromrgb", 3, n_in, 1, clamp)
         block.parts["conv0"] = _convolution(f"{path}.conv0", n_in, n_in, 3, clamp)
@@ -174,12 +178,17 @@ def official_discriminator(*, resolution: int, c: int, base: int, most: int, cla
     if c:
         D.parts["mapping"] = _mapping("mapping", 0, c, width, 8, None)
     last = Layer("DiscriminatorEpilogue", "b4", {}, resolution=4, architecture="resnet")
-    last.parts["mbstd"] = Layer("MinibatchStdLayer", "b4.mbstd", {}, group_size=4, num_channels=1)
+    last.parts["mbstd"] = Layer("MinibatchStdLayer", "b4.mbstd", {}, group_size=group, num_channels=1)
     last.parts["conv"] = _convolution("b4.conv", width + 1, width, 3, clamp)
     last.parts["fc"] = _linear("b4.fc", width * 16, width, activation="lrelu")
     last.parts["out"] = _linear("b4.out", width, width if c else 1)
     D.parts["b4"] = last
     return D
+
+
+def _half(size: int, resolution: int, n_half: int) -> dict[str, bool]:
+    is_half = size >= max(2 * resolution // 2**n_half, 8)
+    return {"use_fp16": is_half, "channels_last": is_half}
 
 
 def write_official_pickle(path: Path, networks: dict[str, Any], *, protocol: int = 4) -> Path:

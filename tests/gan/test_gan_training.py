@@ -1,6 +1,7 @@
 """The training step: losses, controller, exact resume, and independence of micro-batches and processes."""
 
 import copy
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from gan.ada import AdaController
 from gan.batches import BatchSource
-from gan.config import AdaConfig, NetworkConfig, TrainingConfig
+from gan.config import AdaConfig, NetworkConfig, PathLengthConfig, TrainingConfig
 from gan.ema import averaged_copy, decay, update_average
 from gan.losses import discriminator_loss, generator_loss, r1_penalty
 from gan.trainer import GanTrainer, StepMetrics, mean_metrics
@@ -118,7 +119,7 @@ def test_a_step_changes_every_parameter_of_both_networks() -> None:
             assert not torch.equal(parameter, before[name]), name
 
 
-def test_processes_share_a_step_without_changing_it() -> None:
+def test_processes_share_a_step_without_changing_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ranks each take half of the micro-batches; the sums of their gradients are those of one process."""
     gradients: list[list[torch.Tensor]] = []
     for ranks in ([(0, 1)], [(0, 2), (1, 2)]):
@@ -127,21 +128,81 @@ def test_processes_share_a_step_without_changing_it() -> None:
             trainer = _trainer()
             trainer.fabric.global_rank, trainer.fabric.world_size = rank, world
             seen: list[torch.Tensor] = []
-            trainer._apply = lambda optimizer, module, seen=seen: seen.extend(  # type: ignore[method-assign, misc]
-                p.grad.clone() for p in module.parameters() if p.grad is not None
+            monkeypatch.setattr(
+                "gan.trainer.apply_gradients",
+                lambda fabric, optimizer, module, seen=seen: seen.extend(
+                    p.grad.clone() for p in module.parameters() if p.grad is not None
+                ),
             )
-            trainer._sum = lambda value: value  # type: ignore[method-assign]
-            trainer._generator_step()
+            monkeypatch.setattr("gan.trainer.sum_over_processes", lambda fabric, value: value)
+            trainer.generator_step()
+            trainer.discriminator_step()
             total = [a + b for a, b in zip(total, seen, strict=True)] if total else seen
         gradients.append(total)
     for one, two in zip(*gradients, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
 
 
+def test_the_discriminator_learns_from_the_images_that_moved_the_generator() -> None:
+    scored: list[torch.Tensor] = []
+    trainer = _trainer()
+    discriminate = trainer._discriminate
+
+    def record(images: torch.Tensor, labels: torch.Tensor, parts: int = 1) -> torch.Tensor:
+        scored.append(images.detach().clone())
+        return discriminate(images, labels, parts=parts)
+
+    trainer._discriminate, trainer.ada.p = record, 0.0
+    trainer.generator_step()
+    trainer.discriminator_step()
+    n_micro = TRAINING.batch // TRAINING.micro_batch
+    for micro in range(n_micro):
+        torch.testing.assert_close(scored[n_micro + micro][TRAINING.micro_batch :], scored[micro], rtol=0, atol=0)
+
+
+def test_two_batches_in_one_call_do_not_see_each_other() -> None:
+    D = _trainer().D.requires_grad_(False)
+    images, labels = torch.randn(16, 3, 8, 8), torch.arange(16) % 3
+    apart = torch.cat([D(images[:8], labels[:8]), D(images[8:], labels[8:])])
+    torch.testing.assert_close(D(images, labels, parts=2), apart)
+    assert not torch.allclose(D(images, labels), apart)
+
+
+def test_bfloat16_blocks_stay_close_and_keep_float32_weights() -> None:
+    full, half = _trainer(), _trainer()
+    half.G.synthesis.half_from = half.D.half_from = 8
+    images = [trainer.G(torch.randn(8, 4, generator=torch.Generator().manual_seed(0)), torch.zeros(8, dtype=torch.long))
+              for trainer in (full, half)]  # fmt: skip
+    assert images[1].dtype == torch.float32
+    assert 0 < (images[0] - images[1]).abs().max() < 0.1
+    half.step()
+    assert {p.dtype for p in (*half.G.parameters(), *half.D.parameters())} == {torch.float32}
+    assert half.G_ema.synthesis.half_from == 0
+
+
+def test_path_length_step_moves_the_generator_towards_its_mean_length() -> None:
+    training = dataclasses.replace(TRAINING, path_length=PathLengthConfig(weight=2.0, interval=1))
+    fabric = SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1)
+    trainer = GanTrainer(NETWORK, training, 3, _source(training), fabric, seed=1)
+    before = trainer.G.synthesis.blocks[1].convolution.weight.detach().clone()
+    length = trainer.path_length_step()
+    assert length > 0
+    assert trainer.path_length.value == pytest.approx(length * 0.01)
+    assert not torch.equal(before, trainer.G.synthesis.blocks[1].convolution.weight)
+    metrics = trainer.step()
+    assert metrics.path_length is not None
+
+
 def test_means_skip_steps_without_a_value() -> None:
     steps = [StepMetrics(1.0, 2.0, 0.0, 0.0, None), StepMetrics(3.0, 2.0, 0.0, 0.0, 5.0)]
     assert mean_metrics(steps)["loss_generator"] == 2
     assert mean_metrics(steps)["r1"] == 5
+
+
+def test_a_process_without_work_is_refused() -> None:
+    fabric = SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=3)
+    with pytest.raises(ConfigError, match="3 processes share 2 micro-batches"):
+        GanTrainer(NETWORK, TRAINING, 3, _source(), fabric, seed=1)
 
 
 def test_settings_are_checked() -> None:

@@ -94,7 +94,10 @@ def test_networks_that_compute_something_else_are_refused(tmp_path: Path, name: 
     ("path", "attributes", "message"),
     [
         ("b16", {"architecture": "orig"}, "architecture"),
-        ("b4.mbstd", {"group_size": 8}, "group_size is 8"),
+        ("b16", {"architecture": "skip"}, "architecture is 'skip', where only 'resnet' is supported"),
+        ("b4.mbstd", {"group_size": 0}, "group_size is 0"),
+        ("b4.mbstd", {"group_size": "4"}, "group_size is '4'"),
+        ("b4.mbstd", {"num_channels": 2}, "num_channels is 2"),
         ("b8.conv1", {"down": 1}, r"conv1\.down"),
     ],
 )
@@ -105,6 +108,33 @@ def test_discriminators_that_compute_something_else_are_refused(
     D.part(path).attributes.update(attributes)
     with pytest.raises(WeightsError, match=message):
         import_discriminator(write_official_pickle(tmp_path / "network.pkl", {"D": D}))
+
+
+@pytest.mark.parametrize(("group", "expected"), [(4, 4), (32, 32), (None, 0)])
+def test_the_group_size_is_taken_over(tmp_path: Path, group: int | None, expected: int) -> None:
+    D = official_discriminator(**SIZES, group=group)
+    imported = import_discriminator(write_official_pickle(tmp_path / "network.pkl", {"D": D}))
+    assert (imported.group_size, imported(torch.zeros(4, 3, 16, 16), torch.tensor([0, 1, 2, 0])).shape) == (
+        expected,
+        (4, 1),
+    )
+
+
+def test_frozen_layers_are_read(tmp_path: Path) -> None:
+    """Training with Freeze-D turns the parameters of the first layers into buffers."""
+    D = official_discriminator(**SIZES)
+    plain = import_discriminator(write_official_pickle(tmp_path / "plain.pkl", {"D": D})).state_dict()
+    layer = D.part("b16.fromrgb")
+    layer.buffers |= {name: parameter.data for name, parameter in layer.parameters.items()}
+    layer.parameters.clear()
+    frozen = import_discriminator(write_official_pickle(tmp_path / "frozen.pkl", {"D": D})).state_dict()
+    assert all(torch.equal(frozen[name], tensor) for name, tensor in plain.items())
+
+
+def test_an_import_draws_no_global_random_numbers(tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    import_generator(_write(tmp_path))
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_files_of_another_kind_are_named(tmp_path: Path) -> None:

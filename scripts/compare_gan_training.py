@@ -1,0 +1,160 @@
+r"""What our training and the official code reach in the same time: Frechet distance in a recogniser's features.
+
+    synthface train-gan --faces split/train --out runs/gan --config lfw64 --minutes 20
+    python scripts/compare_gan_training.py --faces split/train --ours runs/gan --minutes 20 \
+        --official ~/stylegan2-ada-pytorch --recognizer mobilefacenet-ms1m
+
+Trains the networks of your own copy of NVIDIA's stylegan2-ada-pytorch for so many minutes on the same FaceSet with the
+configuration of our run (sizes, batch, learning rate, R1, moving average, adaptive augmentation); its class embedding
+stays as published. Then both moving averages draw the same number of images of the same classes, which are compared
+with the training images at the same resolution. Both trainings should have had the machine, or the same part of it, to
+themselves. ``--ours`` is a run's folder or one of its checkpoints. Prints one JSON object.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stylegan2_ada_peer import Official
+from torch import Tensor
+
+from gan.ada import AdaController
+from gan.batches import BatchSource
+from gan.config import AdaConfig, NetworkConfig, TrainingConfig
+from gan.ema import decay
+from gan.generator import Generator, to_uint8
+from synthface.core.errors import SynthfaceError
+from synthface.core.heap import keep_freed_memory
+from synthface.data import FaceSet
+from synthface.data.image_cache import image_cache
+from synthface.data.images import resize_image
+from synthface.metrics.frechet import frechet_distance, moments
+from synthface.recognition import load_recognizer
+from synthface.workflows.embed import embed_faceset
+from synthface.workflows.progress import track
+
+PER_CLASS = 2
+DRAWN_AT_ONCE = 16
+
+
+class OfficialTraining(Official):
+    """The official networks and loss in their loop, with adaptive augmentation and the moving average."""
+
+    def __init__(self, folder: Path, network: NetworkConfig, training: TrainingConfig, source: BatchSource) -> None:
+        n_classes = int(source.labels.max()) + 1
+        augmented = training.ada.mode != "none"
+        super().__init__(folder, network, training, real=torch.empty(0), n_classes=n_classes, augmented=augmented)
+        self.G_ema.load_state_dict(self.G.state_dict())
+        self.source, self.training, self.ada, self.steps = source, training, AdaController(training.ada), 0
+        self.scores: list[Tensor] = []
+        score = self.loss.run_D
+
+        def recorded(images: Tensor, labels: Tensor, sync: bool) -> Tensor:
+            logits: Tensor = score(images, labels, sync=sync)
+            self.scores.append(logits.detach())
+            return logits
+
+        self.loss.run_D = recorded
+
+    def step(self) -> None:
+        """Train on one batch."""
+        batch = self.source.micro_batch(self.steps, 0, "official")
+        self.real, real, fake = batch.images.contiguous(), batch.labels, batch.fake_labels
+        self.phase("Gmain", labels=(real, fake))
+        self.scores.clear()
+        self.phase("Dmain", labels=(real, fake))
+        signs = self.scores[-1].sign().sum().item()  # the real images come last
+        if self.steps % self.interval == 0:
+            self.phase("Dreg", self.interval, labels=(real, fake))
+        self.steps += 1
+        seen = self.steps * self.training.batch
+        beta = decay(self.training.batch, min(self.training.ema_kimg * 1000, seen * self.training.ema_rampup))
+        with torch.no_grad():
+            for average, parameter in zip(self.G_ema.parameters(), self.G.parameters(), strict=True):
+                average.lerp_(parameter, 1 - beta)
+            for average, buffer in zip(self.G_ema.buffers(), self.G.buffers(), strict=True):
+                average.copy_(buffer)
+        self.ada.observe(signs, self.training.batch)
+        self.pipe.p.fill_(self.ada.p)
+
+
+def main() -> int:
+    """Train, draw, compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=Path, required=True)
+    parser.add_argument("--ours", type=Path, required=True, help="folder of a run of train-gan, or a checkpoint of it")
+    parser.add_argument("--config", type=Path, help="run.json of that run; default is the one beside the checkpoint")
+    parser.add_argument("--official", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--recognizer", default="mobilefacenet-ms1m")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
+    torch.manual_seed(0)
+    try:
+        print(json.dumps(_compare(arguments), indent=1))
+    except SynthfaceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
+    faces = FaceSet.load(arguments.faces, flag="--faces")
+    checkpoint = arguments.ours / "checkpoint.pt" if arguments.ours.is_dir() else arguments.ours
+    config = json.loads((arguments.config or checkpoint.parent / "run.json").read_text())["config"]
+    network = NetworkConfig(**config["network"])
+    flat = {key: value for key, value in config["training"].items() if not isinstance(value, dict)}
+    training = TrainingConfig(**flat, ada=AdaConfig(**config["training"]["ada"]))
+    G, seconds, seen = _our_generator(checkpoint, network, len(faces.identities))
+    labels = torch.arange(len(faces.identities)).repeat_interleave(PER_CLASS)
+    z = torch.randn(len(labels), network.z_dim, generator=torch.Generator().manual_seed(0))
+    recognizer = load_recognizer(arguments.recognizer)
+
+    def distance(draw: Any) -> float:
+        images = _draw(draw, z, labels)
+        features = recognizer.embed(
+            np.stack([resize_image(image, recognizer.side, recognizer.side) for image in images])
+        )
+        return round(frechet_distance(moments(features), real).value, 4)
+
+    real = moments(embed_faceset(faces, arguments.recognizer, via_size=network.resolution).vectors)
+    report: dict[str, Any] = {"recognizer": arguments.recognizer, "threads": arguments.threads, "n_drawn": len(labels)}
+    report["synthface"] = {"minutes": round(seconds / 60, 2), "seen_images": seen, "frechet": distance(G)}
+    pixels = image_cache(faces, network.resolution, network.resolution)
+    official = OfficialTraining(
+        arguments.official, network, training, BatchSource(pixels, faces.labels, training, seed=0)
+    )
+    begin = time.monotonic()
+    for _ in track(iter(int, 1), description=f"official code, {arguments.minutes:g} min"):
+        if time.monotonic() - begin > 60 * arguments.minutes:
+            break
+        official.step()
+    seen = official.steps * training.batch
+    found = distance(lambda z, labels: official.G_ema(z, official.labels[labels], noise_mode="const"))
+    report["official"] = {"minutes": arguments.minutes, "seen_images": seen, "ada_p": official.ada.p, "frechet": found}
+    return report | {"ratio": round(report["synthface"]["frechet"] / found, 3)}
+
+
+def _our_generator(checkpoint: Path, network: NetworkConfig, n_classes: int) -> tuple[Generator, float, int]:
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    G = Generator(network, n_classes).eval().requires_grad_(False)
+    G.load_state_dict(state["trainer"]["G_ema"])
+    return G, state["progress"]["seconds"], state["trainer"]["step"] * TrainingConfig().batch
+
+
+@torch.inference_mode()
+def _draw(draw: Any, z: Tensor, labels: Tensor) -> NDArray[np.uint8]:
+    parts = zip(z.split(DRAWN_AT_ONCE), labels.split(DRAWN_AT_ONCE), strict=True)
+    return np.concatenate([to_uint8(draw(*part)).numpy() for part in parts])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

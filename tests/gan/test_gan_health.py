@@ -1,0 +1,157 @@
+"""What counts as failed: each failure by name, and no alarm in a healthy run."""
+
+import copy
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gan.batches import BatchSource
+from gan.config import AdaConfig, NetworkConfig, TrainingConfig, TransitionConfig
+from gan.health import diagnose, is_suspect, weights_are_finite
+from gan.monitor_config import HealthConfig, MonitorConfig
+from gan.retry import begin_attempt
+from gan.trainer import GanTrainer
+from synthface.core.errors import ConfigError
+
+RECORDED = Path(__file__).resolve().parents[2] / "docs/runs/lfw64-60min.jsonl"
+TRAINING, HEALTH = TrainingConfig(), HealthConfig()
+FIXED = TrainingConfig(ada=AdaConfig(mode="fixed", start=0.2))
+TRANSITION = TrainingConfig(transition=TransitionConfig(end_kimg=100))
+
+
+def _line(kimg: float, **changes: Any) -> dict[str, Any]:
+    healthy = {"loss_generator": 1.5, "loss_discriminator": 1.1, "score_real": 0.7, "score_fake": -0.6, "r1": None}
+    return {**healthy, "seen_images": round(kimg * 1000), "ada_p": 0.1, "r_t": 0.5, "finite_weights": True, **changes}
+
+
+def _measured(kimg: float, *, seed: float = 1.3, class_: float = 0.7) -> dict[str, Any]:
+    return _line(kimg, monitor={"seed_share": seed, "class_share": class_})
+
+
+def _name(lines: list[dict[str, Any]], training: TrainingConfig = TRAINING, **health: Any) -> str | None:
+    finding = diagnose(lines, training, replace(HEALTH, **health))
+    return finding.name if finding else None
+
+
+def test_a_recorded_healthy_run_raises_no_alarm() -> None:
+    lines = [json.loads(line) for line in RECORDED.read_text().splitlines()]
+    assert len(lines) > 20
+    assert {diagnose(lines[: n + 1], TRAINING, HEALTH) for n in range(len(lines))} == {None}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_losses_that_are_no_numbers(value: float) -> None:
+    finding = diagnose([_line(2), _line(4, loss_generator=value)], TRAINING, HEALTH)
+    assert finding is not None
+    assert (finding.name, "loss_generator" in finding.what) == ("not-finite", True)
+    assert "--training.learning_rate" in finding.remedy
+
+
+def test_weights_that_are_no_numbers() -> None:
+    module = torch.nn.BatchNorm2d(3)
+    assert weights_are_finite(module, torch.nn.Linear(2, 2))
+    assert module.running_mean is not None
+    module.running_mean[1] = math.inf
+    assert not weights_are_finite(torch.nn.Linear(2, 2), module)
+    assert _name([_line(2, finite_weights=False)]) == "not-finite"
+
+
+@pytest.mark.parametrize(
+    ("training", "p", "r_t", "expected"),
+    [
+        (FIXED, 0.2, 0.97, "runaway-discriminator"),
+        (FIXED, 0.2, 0.94, None),
+        (TRAINING, 1.0, 0.97, "runaway-discriminator"),
+        (TRAINING, 0.7, 0.97, None),  # p can still rise
+        (TRAINING, 1.0, 0.8, None),  # p at its limit, but the discriminator is not sure of itself
+    ],
+)
+def test_r_t_that_stays_high(training: TrainingConfig, p: float, r_t: float, expected: str | None) -> None:
+    lines = [_line(kimg, ada_p=p, r_t=r_t) for kimg in range(2, 62, 2)]
+    assert _name(lines, training) == expected
+    assert _name(lines[:24], training) is None, "not for long enough"
+    assert _name([*lines[:-3], _line(56), *lines[-2:]], training) is None, "one dip is not staying"
+
+
+def test_scores_far_apart() -> None:
+    far = {"score_real": 40.0, "score_fake": -30.0}
+    assert _name([_line(2), _line(4, **far), _line(6, **far)]) == "runaway-discriminator"
+    assert _name([_line(2), _line(4, **far), _line(6)]) is None
+    assert _name([_line(2, **far)]) is None, "once is not enough"
+
+
+@pytest.mark.parametrize(("shares", "name"), [({"seed": 0.02}, "seed-collapse"), ({"class_": 0.02}, "class-collapse")])
+def test_collapse_needs_two_measurements_in_a_row(shares: dict[str, float], name: str) -> None:
+    lines = [_measured(10), _line(12), _measured(20, **shares), _line(22), _measured(30, **shares)]
+    assert [_name(lines[: n + 1]) for n in range(5)] == [None, None, None, None, name]
+    assert _name([*lines, _line(32)]) is None, "only a new measurement decides"
+    assert _name([*lines[:3], _measured(25), lines[-1]]) is None
+    assert [is_suspect(line, TRAINING, HEALTH) for line in lines] == [False, False, True, False, True]
+
+
+def test_collapse_is_not_judged_at_the_beginning_nor_before_the_classes_are_shown() -> None:
+    def lines(*kimg: float) -> list[dict[str, Any]]:
+        return [_measured(at, class_=0.0) for at in kimg]
+
+    assert _name(lines(2, 4)) is None
+    assert _name(lines(12, 14)) == "class-collapse"
+    assert _name(lines(80, 105), TRANSITION) is None
+    assert _name(lines(110, 120), TRANSITION) == "class-collapse"
+    assert _name([_measured(at, seed=0.0) for at in (20, 30)], TRANSITION) == "seed-collapse"
+
+
+def _trainer() -> GanTrainer:
+    network = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)
+    training = TrainingConfig(batch=8, micro_batch=4, r1_interval=2, compile=False)
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 8, 8, 3), dtype=np.uint8)
+    source = BatchSource(pixels, np.repeat(np.arange(4), 5), training, seed=1)
+    fabric: Any = SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1)
+    return GanTrainer(network, training, 4, source, fabric, seed=1)
+
+
+def _rates(trainer: GanTrainer) -> list[float]:
+    return [group["lr"] for optimizer in (trainer.optimizer_G, trainer.optimizer_D) for group in optimizer.param_groups]
+
+
+def test_an_attempt_has_other_seeds_and_half_the_rates_and_survives_a_resume() -> None:
+    trainer = _trainer()
+    trainer.step()
+    good, rates = copy.deepcopy(trainer.state_dict()), _rates(trainer)
+    begin_attempt(trainer, 0)
+    assert _rates(trainer) == rates
+    trainer.load_state_dict(copy.deepcopy(good))
+    first = trainer.source.micro_batch(1, 0, "generator")
+    begin_attempt(trainer, 2)
+    assert _rates(trainer) == pytest.approx([rate / 4 for rate in rates])
+    assert not torch.equal(first.images, trainer.source.micro_batch(1, 0, "generator").images)
+    trainer.step()
+    resumed = _trainer()
+    resumed.load_state_dict(copy.deepcopy(trainer.state_dict()))
+    begin_attempt(resumed, 2)
+    assert _rates(resumed) == pytest.approx([rate / 4 for rate in rates])
+    assert vars(resumed.step()) == vars(trainer.step())
+    trainer.load_state_dict(good)
+    begin_attempt(trainer, 3)
+    assert _rates(trainer) == pytest.approx([rate / 8 for rate in rates])
+
+
+@pytest.mark.parametrize(
+    ("config", "changes"),
+    [
+        (MonitorConfig, {"ticks": -1}),
+        (MonitorConfig, {"per_class": 1}),
+        (HealthConfig, {"max_rollbacks": -1}),
+        (HealthConfig, {"min_share": 1.0}),
+        (HealthConfig, {"patience": 0}),
+    ],
+)
+def test_settings_out_of_range(config: Any, changes: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="--"):
+        config(**changes)
