@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 MODELS_VARIABLE = "SYNTHFACE_MODELS"
 _PACKAGE_MODELS = Path(__file__).resolve().parent.parent / "models"
 _DOWNLOAD_TIMEOUT_SECONDS = 60
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
+_IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,23 +62,26 @@ class WeightFile:
 
     Attributes:
         name: catalogue name, or the file's stem.
-        path: the ``.safetensors`` file.
-        sha256: its hash, checked where a reference is known.
+        path: the file.
+        sha256: its hash, checked where a reference is known; of an imported recogniser that of its tensors.
         description: content of the ``.json`` beside it, or None.
+        imported: ``package.module:callable``, or None for a file.
     """
 
     name: str
     path: Path
     sha256: str
     description: dict[str, object] | None
+    imported: str | None = None
 
 
 def find_weights(name_or_path: str | Path) -> WeightFile:
     """Find the weight file of a recogniser and check its hash.
 
     A name of the catalogue is looked for in the package, in ``$SYNTHFACE_MODELS``, in the user's cache, and is then
-    downloaded if it has a public address. Anything else is a path to a ``.safetensors`` file or to a folder of
-    ``synthface train-recognizer`` that holds ``recognizer.safetensors``.
+    downloaded if it has a public address. Anything else is a path to a ``.safetensors``, ``.pth`` (InsightFace's
+    IResNets) or ``.onnx`` file, or to a folder of ``synthface train-recognizer`` that holds
+    ``recognizer.safetensors``; or an import string ``package.module:callable``.
 
     Raises:
         WeightsError: not found, of the wrong kind, or its hash is not the expected one.
@@ -87,13 +93,23 @@ def find_weights(name_or_path: str | Path) -> WeightFile:
     path = Path(name_or_path)
     if path.is_dir():
         path = path / "recognizer.safetensors"
+    if not path.is_file() and _IMPORT_STRING.fullmatch(name):
+        return _imported(name)
     if not path.is_file():
         raise WeightsError(
             f"--recognizer {name}: neither a file nor a known name; known names are {', '.join(CATALOGUE)}"
         )
-    if path.suffix != ".safetensors":
-        raise WeightsError(f"--recognizer {path}: only .safetensors files are read (other formats can run code)")
+    if path.suffix not in _SUFFIXES:
+        raise WeightsError(f"--recognizer {path}: only {', '.join(_SUFFIXES)} files are read (others can run code)")
     return _checked(path.parent.name if path.stem == "recognizer" else path.stem, path, None)
+
+
+def _imported(name: str) -> WeightFile:
+    from synthface.recognition.foreign import imported_module, sha256_of_state
+
+    # The tensors are hashed, not the source: their file is not known here, and results are cached under the hash.
+    digest = sha256_of_state(imported_module(name))
+    return WeightFile(name.replace(":", "."), Path(name), digest, None, imported=name)
 
 
 def _locate(name: str, entry: CatalogueEntry) -> Path:

@@ -25,6 +25,8 @@ class _Conv:
 class ConvUnit(nn.Module):
     """Convolution without bias, batch norm and, unless linear, PReLU per channel."""
 
+    norm_after = (("conv", "bn"),)
+
     def __init__(self, c_in: int, c_out: int, conv: _Conv, *, bn_eps: float, linear: bool = False) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -58,6 +60,8 @@ class Bottleneck(nn.Module):
 class MobileFaceNet(nn.Module):
     """Maps normalised faces to raw (not unit) embeddings; attribute names are those of the weight files."""
 
+    norm_after = (("embed", "embed_bn"),)
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
@@ -87,7 +91,7 @@ class MobileFaceNet(nn.Module):
         return self.embed_bn(self.embed(x.flatten(1)))
 
 
-def initialise(network: MobileFaceNet, seed: int) -> None:
+def initialise(network: nn.Module, seed: int) -> None:
     """Draw fresh weights from a seed: He-normal convolutions (fan-out), Xavier linear map, PReLU slope 0.25."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():

@@ -5,32 +5,45 @@ from typing import Any
 
 from synthface.core.errors import ConfigError, WeightsError
 
-ARCHITECTURE = "MobileFaceNet"
+ARCHITECTURES = (
+    "MobileFaceNet",
+    "IResNet-18",
+    "IResNet-34",
+    "IResNet-50",
+    "IResNet-100",
+    "PocketNet-S",
+    "PocketNet-M",
+)
+FOREIGN = "foreign"  # somebody else's, in no file of ours
 ALIGNED_SIDE = 112  # pixels a side of the ArcFace template
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """Shape of a MobileFaceNet.
+    """Shape of a recogniser's network.
 
     The network sees the aligned square face resized to ``max(input_size)`` pixels a side and cropped about its centre:
     (112, 96) is columns 8..103 of the 112x112 face.
 
     Args:
+        architecture: one of ``ARCHITECTURES``.
         input_size: height and width in pixels, multiples of 16.
         embedding_dim: numbers in an embedding.
-        width: factor on every channel count (1 is the published network).
+        width: factor on every channel count of a MobileFaceNet (1 is the published network).
         bn_eps: epsilon of the batch norms.
         embed_bn_eps: epsilon of the last batch norm.
-        embed_bias: whether the last linear map has a bias.
+        embed_bias: whether the last linear map of a MobileFaceNet has a bias.
+        dropout: share of an IResNet's last map that is left out in training.
     """
 
+    architecture: str = "MobileFaceNet"
     input_size: tuple[int, int] = (ALIGNED_SIDE, ALIGNED_SIDE)
     embedding_dim: int = 128
     width: float = 1.0
     bn_eps: float = 1e-5
     embed_bn_eps: float = 1e-5
     embed_bias: bool = False
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_size", tuple(int(side) for side in self.input_size))
@@ -40,15 +53,26 @@ class NetworkConfig:
             raise ConfigError(f"--embedding-dim {self.embedding_dim}: give at least 2")
         if not 0.05 <= self.width <= 8:
             raise ConfigError(f"--width {self.width}: give a factor from 0.05 to 8")
+        if self.architecture not in (*ARCHITECTURES, FOREIGN):
+            raise ConfigError(f"--network {self.architecture}: give one of {', '.join(ARCHITECTURES)}")
+        if self.width != 1 and self.architecture != "MobileFaceNet":
+            raise ConfigError(f"--width {self.width}: only MobileFaceNet has a width")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"a dropout of {self.dropout} is not in [0, 1)")
 
     @property
     def side(self) -> int:
         """Pixels a side of the square face before the crop."""
         return max(self.input_size)
 
+    @property
+    def pixel_scale(self) -> float:
+        """Factor on pixels in [-1, 1]: MobileFaceNets expect (p - 127.5) / 128, the others (p - 127.5) / 127.5."""
+        return 127.5 / 128 if self.architecture == "MobileFaceNet" else 1.0
+
     def to_json(self) -> dict[str, Any]:
         """Return the config as it stands in a safetensors header."""
-        return {"architecture": ARCHITECTURE, **vars(self)}
+        return dict(vars(self))
 
 
 def config_from_json(value: Any, *, source: str) -> NetworkConfig:
@@ -61,9 +85,12 @@ def config_from_json(value: Any, *, source: str) -> NetworkConfig:
     Raises:
         WeightsError: no description of a network that is known here.
     """
-    if not isinstance(value, dict) or not str(value.get("architecture", "")).startswith(ARCHITECTURE):
-        raise WeightsError(f"{source} does not describe a {ARCHITECTURE}; other networks are not supported")
-    fields = {key: value[key] for key in vars(NetworkConfig()) if key in value}
+    # Descriptions of published files may say more after the name.
+    stated = str(value.get("architecture", "")) if isinstance(value, dict) else ""
+    name = next((name for name in sorted(ARCHITECTURES, key=len, reverse=True) if stated.startswith(name)), None)
+    if name is None:
+        raise WeightsError(f"{source} describes none of {', '.join(ARCHITECTURES)}; other networks are not supported")
+    fields = {key: value[key] for key in vars(NetworkConfig()) if key in value} | {"architecture": name}
     if "input_hw" in value:
         fields["input_size"] = value["input_hw"]
     if "bn_eps" in fields:

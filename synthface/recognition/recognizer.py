@@ -11,27 +11,26 @@ from torch import Tensor, nn
 from synthface.core.errors import DataError
 from synthface.recognition.catalogue import find_weights
 from synthface.recognition.folding import folded_for_inference
-from synthface.recognition.mobilefacenet import MobileFaceNet
+from synthface.recognition.networks import Network
 from synthface.recognition.weights import read_network
 
 # Small enough for the activations to stay in a CPU's cache. Every batch has this size (the last is padded), so that
 # an image's embedding depends on nothing but the image.
 MICRO_BATCH = 16
-PIXEL_SCALE = 127.5 / 128  # images arrive as (p - 127.5) / 127.5, the networks expect (p - 127.5) / 128
 
 
 class Recognizer(nn.Module):
     """Embeds aligned faces.
 
     Attributes:
-        network: the MobileFaceNet inside, in evaluation mode, with its batch-norm statistics.
+        network: the network inside, in evaluation mode, with its batch-norm statistics.
         name: catalogue name, or that of the file.
         sha256: hash of the weight file; empty for a network that was never written.
         input_size: height and width in pixels that the network sees.
         embedding_dim: numbers in an embedding.
     """
 
-    def __init__(self, network: MobileFaceNet, *, name: str, sha256: str = "") -> None:
+    def __init__(self, network: Network, *, name: str, sha256: str = "") -> None:
         super().__init__()
         self.network = network.requires_grad_(False)
         self.name = name
@@ -60,7 +59,7 @@ class Recognizer(nn.Module):
             images = F.interpolate(images, size=(self.side, self.side), mode="bicubic", antialias=True)
         height, width = self.input_size
         top, left = (self.side - height) // 2, (self.side - width) // 2
-        return images[:, :, top : top + height, left : left + width] * PIXEL_SCALE
+        return images[:, :, top : top + height, left : left + width] * self.network.config.pixel_scale
 
     def embed(self, images: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
         """Return unit embeddings [N, D] of aligned faces [N, S, S, 3] uint8 RGB (S is 112, or any other side).
@@ -90,7 +89,7 @@ class Recognizer(nn.Module):
     def _embed_micro_batch(self, network: nn.Module, part: NDArray[np.uint8], *, flip: bool) -> NDArray[np.float32]:
         padded = np.zeros((MICRO_BATCH, *part.shape[1:]), np.uint8)
         padded[: len(part)] = part
-        device = next(network.parameters()).device
+        device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
         # A permuted NHWC array is already channels-last.
         pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         inputs = self.network_input(pixels)
@@ -105,7 +104,8 @@ def load_recognizer(name_or_path: str | Path, device: str = "cpu") -> Recognizer
 
     Args:
         name_or_path: a name of the catalogue (``mobilefacenet-ms1m``, ``mobilefacenet-casia``, ``synthface-small``),
-            a ``.safetensors`` file, or a folder made by ``synthface train-recognizer``.
+            a ``.safetensors`` file, a folder made by ``synthface train-recognizer``, an InsightFace IResNet (``.pth``),
+            an ONNX file, or ``package.module:callable`` for a module that maps [N, 3, 112, 112] in [-1, 1] to [N, D].
         device: torch device.
 
     Raises:

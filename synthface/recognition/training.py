@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from synthface.core.errors import ConfigError
-from synthface.recognition.augmentation import PRESETS, EpochAugmentation, epoch_order
-from synthface.recognition.losses import SoftmaxHead
-from synthface.recognition.mobilefacenet import MobileFaceNet
-from synthface.recognition.recognizer import PIXEL_SCALE
+from synthface.recognition.augmentation import PRESETS, EpochAugmentation
+from synthface.recognition.batches import Batches, PairBatches, ShuffledBatches
+from synthface.recognition.losses import RecognitionLoss
+from synthface.recognition.losses.class_centres import SampledCentres
+from synthface.recognition.networks import Network
 
 Strategy = Literal["classification", "transfer", "combined"]
 _MAX_GRADIENT_NORM = 5.0  # as in SFace
@@ -33,6 +33,7 @@ class TrainingConfig:
         lr: highest learning rate; it rises over the first twentieth and then falls along a cosine to 0.
         momentum: of SGD.
         weight_decay: of convolution and linear weights and class centres; other parameters are left free.
+        images_per_class: K of the batches of losses that learn from pairs; others see every image once an epoch.
         augment: preset of ``augmentation.PRESETS``.
         distil_weight: weight of 1 - cos(student, teacher) beside the classification loss. SFace's 10000 times the
             mean squared difference of 512 numbers is 39.06 times this.
@@ -45,6 +46,7 @@ class TrainingConfig:
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    images_per_class: int = 4
     augment: str = "light"
     distil_weight: float = 39.06
     seed: int = 0
@@ -69,7 +71,7 @@ class TrainingData:
 class Student(nn.Module):
     """Network and losses in one module, so that every process computes its share in one forward pass."""
 
-    def __init__(self, network: MobileFaceNet, head: SoftmaxHead | None, distil_weight: float) -> None:
+    def __init__(self, network: Network, head: RecognitionLoss | None, distil_weight: float) -> None:
         super().__init__()
         self.network = network
         self.head = head
@@ -77,7 +79,7 @@ class Student(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor, teacher: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss and its two parts (classification, 1 - cos to the teacher), 0 where one is not used."""
-        x = self.network(images * PIXEL_SCALE)
+        x = self.network(images * self.network.config.pixel_scale)
         zero = x.new_zeros(())
         classification = zero if self.head is None else self.head(x, labels)
         transfer = zero if teacher is None else 1 - F.cosine_similarity(x.float(), teacher).mean()
@@ -104,14 +106,17 @@ class Trainer:
         self, fabric: Any, student: Student, data: TrainingData, config: TrainingConfig, *, compiled: bool = False
     ) -> None:
         self._fabric, self._data, self._config = fabric, data, config
-        self._batch = min(config.batch, len(data.labels))
-        if self._batch % fabric.world_size or self._batch < 2 * fabric.world_size:
-            raise ConfigError(f"--batch {self._batch} cannot be shared by {fabric.world_size} processes, 2 images each")
-        self.steps_per_epoch = len(data.labels) // self._batch
+        self._batches = _batches(student, data, config, fabric.world_size)
+        self.steps_per_epoch = self._batches.steps_per_epoch
         self.student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._sampled = {name: part for name, part in student.named_modules() if isinstance(part, SampledCentres)}
+        # Tables are updated alike in every process; DDP would send them whole before every step.
+        ignored = [f"{name}.{buffer}" for name, part in self._sampled.items() for buffer, _ in part.named_buffers()]
+        student._ddp_params_and_buffers_to_ignore = ignored  # type: ignore[assignment]
         optimizer = torch.optim.SGD(_parameter_groups(student, config.weight_decay), lr=0.0, momentum=config.momentum)
-        forward = torch.compile(self.student) if compiled else self.student
-        self._module, self._optimizer = fabric.setup(forward, optimizer)
+        if compiled:  # the network alone: heads are small, and some draw or count
+            student.network.compile()
+        self._module, self._optimizer = fabric.setup(self.student, optimizer)
         self.next_epoch = 0
         self._seconds = 0.0
 
@@ -123,21 +128,19 @@ class Trainer:
     def run_epoch(self) -> Iterator[Step]:
         """Train for an epoch, or until the minutes are over, yielding after every step."""
         config, epoch = self._config, self.next_epoch
-        order = epoch_order(len(self._data.labels), seed=config.seed, epoch=epoch)
-        augment = EpochAugmentation(PRESETS[config.augment], len(order), seed=config.seed, epoch=epoch)
+        augment = EpochAugmentation(PRESETS[config.augment], len(self._data.labels), seed=config.seed, epoch=epoch)
+        rank, world_size = self._fabric.global_rank, self._fabric.world_size
         self._module.train()
         for step in range(self.steps_per_epoch):
             began = time.perf_counter()
             progress = self._progress(step)
             if progress >= 1:
                 break
-            mine = order[step * self._batch : (step + 1) * self._batch][
-                self._fabric.global_rank :: self._fabric.world_size
-            ]
+            mine = self._batches.share(epoch, step, rank=rank, world_size=world_size)
             losses, lr = self._step(mine, augment, progress)
             seconds = time.perf_counter() - began
             self._seconds += seconds
-            yield Step(progress, lr, *losses, self._batch, seconds)
+            yield Step(progress, lr, *losses, self._batches.size, seconds)
         self.next_epoch += 1
 
     def _progress(self, step: int) -> float:
@@ -162,8 +165,11 @@ class Trainer:
         losses = self._module(images, labels, teacher)
         self._optimizer.zero_grad(set_to_none=True)
         self._fabric.backward(losses[0])
-        torch.nn.utils.clip_grad_norm_(self.student.parameters(), _MAX_GRADIENT_NORM)
+        active = [part.average_gradient(self._fabric.world_size) for part in self._sampled.values()]
+        torch.nn.utils.clip_grad_norm_([*self.student.parameters(), *active], _MAX_GRADIENT_NORM)
         self._optimizer.step()
+        for part in self._sampled.values():
+            part.update(lr=lr, momentum=self._config.momentum, weight_decay=self._config.weight_decay)
         return (losses[0].item(), losses[1].item(), losses[2].item()), lr
 
     def state_dict(self) -> dict[str, Any]:
@@ -181,6 +187,14 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self.next_epoch = int(state["next_epoch"])
         self._seconds = float(state["seconds"])
+
+
+def _batches(student: Student, data: TrainingData, config: TrainingConfig, world_size: int) -> Batches:
+    if student.head is None or not student.head.needs_pairs:
+        return ShuffledBatches(len(data.labels), config.batch, seed=config.seed, world_size=world_size)
+    return PairBatches(
+        data.labels, config.batch, per_class=config.images_per_class, seed=config.seed, world_size=world_size
+    )
 
 
 def epoch_figures(steps: list[Step]) -> dict[str, float]:

@@ -7,15 +7,13 @@ from numpy.typing import NDArray
 
 from synthface.metrics.all_pairs import all_pairs
 from synthface.metrics.verification import auc, equal_error_rate, tmr_at_fmr
-from synthface.recognition.mobilefacenet import MobileFaceNet
+from synthface.recognition.networks import Network
 from synthface.recognition.recognizer import Recognizer
 
 MAX_IMAGES = 2000  # two million pairs
 
 
-def all_pairs_verification(
-    network: MobileFaceNet, pixels: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> dict[str, float]:
+def all_pairs_verification(network: Network, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> dict[str, float]:
     """Return TMR at two FMRs, EER and AUC over every pair of the images [N, S, S, 3] uint8; N is cut to 2000.
 
     The network itself is left in training mode and can be trained on.

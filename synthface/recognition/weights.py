@@ -1,6 +1,7 @@
-"""Reading and writing recogniser weights: safetensors only, with the network's config in the header."""
+"""Reading and writing recogniser weights: safetensors with the network's config in the header; foreign files read."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,27 @@ from synthface.core.atomic import write_atomic
 from synthface.core.errors import WeightsError
 from synthface.core.hashing import canonical_json
 from synthface.recognition.catalogue import WeightFile
-from synthface.recognition.mobilefacenet import MobileFaceNet
+from synthface.recognition.foreign import ForeignNetwork, OnnxModule, imported_module
+from synthface.recognition.iresnet import config_of_state
 from synthface.recognition.network_config import config_from_json
+from synthface.recognition.networks import Network, build_network
 
 HEADER_KEY = "synthface"  # safetensors metadata holds strings only, so one key holds JSON
 _COUNTER = "num_batches_tracked"  # batch-norm bookkeeping that published files leave out
 
 
-def read_network(weights: WeightFile) -> MobileFaceNet:
+def read_network(weights: WeightFile) -> Network:
     """Build the network that a weight file describes and load its tensors.
 
     Raises:
         WeightsError: no description, or tensors that do not fit it.
     """
+    if weights.imported is not None:
+        return ForeignNetwork(imported_module(weights.imported), source=weights.imported)
+    if weights.path.suffix == ".onnx":
+        return ForeignNetwork(OnnxModule(weights.path), source=str(weights.path))
+    if weights.path.suffix in (".pth", ".pt"):
+        return _read_iresnet(weights.path)
     tensors, header = _read(weights.path)
     if header is not None:
         config = config_from_json(header.get("network"), source=f"the header of {weights.path}")
@@ -35,12 +44,12 @@ def read_network(weights: WeightFile) -> MobileFaceNet:
         raise WeightsError(
             f"{weights.path} has no config in its header and no {weights.path.with_suffix('.json').name} beside it"
         )
-    network = MobileFaceNet(config)
+    network = build_network(config)
     _load(network, tensors, weights.path)
     return network
 
 
-def write_network(path: Path, network: MobileFaceNet, *, about: dict[str, Any]) -> None:
+def write_network(path: Path, network: Network, *, about: dict[str, Any]) -> None:
     """Write a network's tensors with its config, and what is known about it, in the header.
 
     Args:
@@ -57,6 +66,25 @@ def write_network(path: Path, network: MobileFaceNet, *, about: dict[str, Any]) 
     write_atomic(path, save(tensors, metadata={HEADER_KEY: header}))
 
 
+def _read_iresnet(path: Path) -> Network:
+    """Read a state dict of InsightFace's arcface_torch; nothing in the file is run."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
+        raise WeightsError(f"{path} cannot be read as tensors alone ({str(error).splitlines()[0]})") from None
+    tensors = {
+        str(name).removeprefix("module."): tensor
+        for name, tensor in (state.items() if isinstance(state, dict) else ())
+        if isinstance(tensor, Tensor) and not str(name).endswith(_COUNTER)
+    }
+    config = config_of_state(tensors)
+    if config is None:
+        raise WeightsError(f"{path} holds no state dict of an IResNet-18, -34, -50 or -100 as arcface_torch writes it")
+    network = build_network(config)
+    _load(network, tensors, path)
+    return network
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -68,7 +96,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     return tensors, header
 
 
-def _load(network: MobileFaceNet, tensors: dict[str, Tensor], path: Path) -> None:
+def _load(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
     expected = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or unknown:

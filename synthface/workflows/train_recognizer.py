@@ -3,7 +3,8 @@
 classification: a softmax-family loss on the identities. transfer: follow a teacher's embeddings, labels unused.
 combined: both. The same seed gives the same weights on one machine; a killed run goes on where it stopped when the
 command is repeated. The result is RUN/recognizer.safetensors, without the classification head: its class centres are,
-in effect, embeddings of the people trained on.
+in effect, embeddings of the people trained on. After subcenter-arcface, RUN/dropped.txt lists the images that look
+unlike the rest of their class, probably mislabelled ones.
 """
 
 import logging
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from synthface.core.atomic import write_atomic
 from synthface.core.errors import ConfigError, DataError
 from synthface.core.run_record import run_record, to_json
 from synthface.data import FaceSet
@@ -21,13 +23,23 @@ from synthface.workflows.progress import track
 
 EXAMPLES = """
 synthface train-recognizer --faces synthetic --loss cosface --out runs/mine
+synthface train-recognizer --faces synthetic --loss arcface --loss-options.past_pi easy --out runs/easy
 synthface train-recognizer --faces split/train --validate split/holdout --input-size 64 --minutes 15 --out runs/small
 synthface train-recognizer --faces synthetic --strategy combined --teacher mobilefacenet-ms1m --out runs/taught
 """
 
 logger = logging.getLogger(__name__)
 
+LossName = Literal[
+    "softmax", "modified-softmax", "normface", "l-softmax", "sphereface", "cosface", "arcface", "combined-margin",
+    "subcenter-arcface", "magface", "sv-softmax", "mv-softmax", "gb-cosface", "adapted-margin", "center", "contrastive",
+    "range", "anisotropy", "id-triplet", "simplex", "triplet-semihard", "triplet-batchhard", "margin-distance-weighted",
+]  # fmt: skip
+
 _NOT_IN_RECORD = {"faces", "out", "teacher", "validate", "seed", "device", "devices", "nodes", "compile"}
+NetworkName = Literal[
+    "mobilefacenet", "iresnet-18", "iresnet-34", "iresnet-50", "iresnet-100", "pocketnet-s", "pocketnet-m"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +51,16 @@ class Options(Compute):
         out: folder of the run.
         strategy: classification, transfer (needs --teacher) or combined (needs --teacher).
         loss: loss of classification and combined.
-        margin: margin of arcface (radians) or cosface (cosine); by default the loss's own.
-        scale: scale s of normface, cosface and arcface; by default four times CosFace's bound for the identities.
+        margin: the loss's margin (radians in arcface, cosine in cosface); by default the loss's own.
+        scale: the loss's scale s; by default the published one, at most four times CosFace's bound for the identities.
+        loss_options: further options of the loss, one flag each (past_pi, sample_rate ...); docs/methods.md lists them.
+        images_per_class: images of each class in a batch, for losses that learn from pairs.
         teacher: recogniser whose embeddings are followed; --embedding-dim must be its own.
         distil_weight: weight of 1 - cos(student, teacher) in combined; 39.06 is SFace's 10000 at 512 numbers.
         validate: FaceSet of other people, measured after every epoch.
+        network: the network to train.
         input_size: pixels a side that the network sees, a multiple of 16.
-        width: factor on every channel count.
+        width: factor on every channel count of a mobilefacenet.
         embedding_dim: numbers in an embedding.
         epochs: passes over the images.
         minutes: train at most this long; the learning rate's schedule ends with it.
@@ -60,12 +75,15 @@ class Options(Compute):
     faces: Path
     out: Path
     strategy: Literal["classification", "transfer", "combined"] = "classification"
-    loss: Literal["softmax", "modified-softmax", "normface", "cosface", "arcface"] = "cosface"
+    loss: LossName = "cosface"
     margin: float | None = None
     scale: float | None = None
+    loss_options: dict[str, int | float | bool | str | None] | None = None
+    images_per_class: int = 4
     teacher: str | None = None
     distil_weight: float = 39.06
     validate: Path | None = None
+    network: NetworkName = "mobilefacenet"
     input_size: int = 112
     width: float = 1.0
     embedding_dim: int = 128
@@ -104,16 +122,17 @@ def run(options: Options) -> int:
         logger.info("%s is already complete: nothing to do", options.out)
         return 0
     fabric = launch_fabric(options)
+    trainer = _trainer(options, faceset, network_config, fabric)  # refuses bad options, so before anything is written
     if fabric.is_global_zero:
         folder.open()
     fabric.barrier()
-    trainer = _trainer(options, faceset, network_config, fabric)
     checkpoint = folder.load_checkpoint()
     if checkpoint is not None:
         trainer.load_state_dict(checkpoint)
         logger.info("going on after epoch %d", trainer.next_epoch)
     figures = _fit(options, fabric, folder, trainer, others)
     if fabric.is_global_zero:
+        _list_far_images(folder.working, trainer.student, faceset)
         _publish(folder, trainer, record, figures)
         sys.stdout.write(_summary(options.out, figures))
     fabric.barrier()
@@ -137,10 +156,13 @@ def _check_people(options: Options, faceset: FaceSet, others: FaceSet | None) ->
 def _record(options: Options, faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], Any]:
     """Return the run record, and the network's config (checked before anything heavy is imported)."""
     from synthface.recognition.catalogue import find_weights
-    from synthface.recognition.network_config import NetworkConfig
+    from synthface.recognition.network_config import ARCHITECTURES, NetworkConfig
 
     network = NetworkConfig(
-        input_size=(options.input_size, options.input_size), embedding_dim=options.embedding_dim, width=options.width
+        architecture={name.lower(): name for name in ARCHITECTURES}[options.network],
+        input_size=(options.input_size, options.input_size),
+        embedding_dim=options.embedding_dim,
+        width=options.width,
     )
     inputs = {"faces": faceset.manifest_sha256}
     if options.teacher is not None:
@@ -152,11 +174,17 @@ def _record(options: Options, faceset: FaceSet, others: FaceSet | None) -> tuple
     return run_record("train-recognizer", config, seed=options.seed, inputs=inputs), network
 
 
+def _given(**values: float | None) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _trainer(options: Options, faceset: FaceSet, network_config: Any, fabric: Any) -> Any:
+    import numpy as np
+
     from synthface.core.seeds import derive_seed
     from synthface.data.image_cache import image_cache
     from synthface.recognition.losses import LOSSES
-    from synthface.recognition.mobilefacenet import MobileFaceNet, initialise
+    from synthface.recognition.networks import build_network
     from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
 
     teacher = None
@@ -166,17 +194,15 @@ def _trainer(options: Options, faceset: FaceSet, network_config: Any, fabric: An
             raise ConfigError(
                 f"--embedding-dim {options.embedding_dim}: the teacher's embeddings have {teacher.shape[1]} numbers"
             )
-    network = MobileFaceNet(network_config)
-    initialise(network, derive_seed(options.seed, "network"))
+    network = build_network(network_config, seed=derive_seed(options.seed, "network"))
     head = None
     if options.strategy != "transfer":
-        head = LOSSES[options.loss](
-            len(faceset.identities),
-            options.embedding_dim,
-            margin=options.margin,
-            scale=options.scale,
-            seed=derive_seed(options.seed, "head"),
-        )
+        loss = LOSSES[options.loss]
+        chosen = {**(options.loss_options or {}), **_given(margin=options.margin, scale=options.scale)}
+        if loss.takes_class_counts:
+            chosen["class_counts"] = np.bincount(faceset.labels).tolist()
+        seed = derive_seed(options.seed, "head")
+        head = loss(len(faceset.identities), options.embedding_dim, **chosen, seed=seed)
     if fabric.is_global_zero:
         image_cache(faceset, network_config.side, network_config.side)
     fabric.barrier()
@@ -186,6 +212,7 @@ def _trainer(options: Options, faceset: FaceSet, network_config: Any, fabric: An
         batch=options.batch,
         lr=options.lr,
         weight_decay=options.weight_decay,
+        images_per_class=options.images_per_class,
         augment=options.augment,
         distil_weight=options.distil_weight,
         seed=options.seed,
@@ -228,6 +255,15 @@ def _validation(trainer: Any, others: FaceSet | None) -> dict[str, float]:
     side = network.config.side
     figures = all_pairs_verification(network, image_cache(others, side, side), others.labels)
     return {f"validation_{name}": value for name, value in figures.items()}
+
+
+def _list_far_images(folder: Path, student: Any, faceset: FaceSet) -> None:
+    from synthface.recognition.purification import images_far_from_their_class
+
+    paths = images_far_from_their_class(student, faceset)
+    if paths is not None:
+        write_atomic(folder / "dropped.txt", "".join(f"{path}\n" for path in paths).encode())
+        logger.info("%d of %d images lie far from their class: dropped.txt", len(paths), len(faceset))
 
 
 def _publish(folder: Any, trainer: Any, record: dict[str, Any], figures: dict[str, Any]) -> None:

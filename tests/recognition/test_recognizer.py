@@ -56,9 +56,9 @@ def test_damaged_and_unknown_files_are_refused(tmp_path, recognizer):
     broken.write_bytes(b"not a model")
     with pytest.raises(WeightsError, match="not a readable safetensors"):
         load_recognizer(broken)
-    (tmp_path / "model.pt").write_bytes(b"x")
+    (tmp_path / "model.pkl").write_bytes(b"x")
     with pytest.raises(WeightsError, match=r"only \.safetensors"):
-        load_recognizer(tmp_path / "model.pt")
+        load_recognizer(tmp_path / "model.pkl")
     with pytest.raises(WeightsError, match="mobilefacenet-ms1m"):
         load_recognizer("no-such-model")
     recognizer.network.stem.conv.weight.data[0] = torch.nan

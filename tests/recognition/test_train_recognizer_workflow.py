@@ -158,3 +158,72 @@ def test_what_cannot_be_trained_is_refused(make_faceset, tmp_path, weights_file)
     with pytest.raises(DataError, match="1 identities"):
         train_recognizer.run(_options(lone, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("triplet-batchhard", None),
+        ("id-triplet", None),
+        ("adapted-margin", None),
+        ("arcface", {"past_pi": "easy", "grad": "detached"}),
+        ("cosface", {"sample_rate": 0.5}),
+        ("simplex", None),
+    ],
+)
+def test_other_losses_train_and_resume_exactly(make_faceset, tmp_path, monkeypatch, loss, options):
+    people = make_faceset("train")
+    settings = {"loss": loss, "loss_options": options, "epochs": 2}
+    train_recognizer.run(_options(people, tmp_path / "whole" / "run", **settings))
+
+    class Killed(BaseException):
+        pass
+
+    def dies(self, *arguments):
+        if self.next_epoch == 1:
+            raise Killed
+        return original(self, *arguments)
+
+    original = Trainer._step
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", dies)
+        with pytest.raises(Killed):
+            train_recognizer.run(_options(people, tmp_path / "run", **settings))
+    train_recognizer.run(_options(people, tmp_path / "run", **settings))
+    whole, resumed = (
+        (path / "recognizer.safetensors").read_bytes() for path in (tmp_path / "whole" / "run", tmp_path / "run")
+    )
+    assert resumed == whole
+
+
+def test_loss_options_are_flags(make_faceset, tmp_path, capsys):
+    from synthface.cli import main
+
+    people = make_faceset("train")
+    arguments = ["train-recognizer", "--faces", str(people.root), "--out", str(tmp_path / "run"), "--input-size", "32"]
+    arguments += ["--width", "0.125", "--embedding-dim", "16", "--epochs", "1", "--batch", "16", "--loss", "sphereface"]
+    assert main([*arguments, "--loss-options.lam_min", "2", "--loss-options.margin", "3"]) == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())["made_by"]["config"]
+    assert record["loss_options"] == {"lam_min": 2, "margin": 3}
+    assert main([*arguments[:4], str(tmp_path / "no"), *arguments[5:], "--loss-options.preset", "x"]) == 3
+    assert "sphereface has no option 'preset'; it takes margin=4" in capsys.readouterr().err
+    assert not list(tmp_path.glob("no*"))  # so that the corrected command does not meet a run begun otherwise
+
+
+def test_subcentre_arcface_lists_mislabelled_images(tmp_path):
+    from synthface.data import FaceSetWriter
+
+    generator = np.random.default_rng(0)
+    patterns = generator.integers(0, 256, (4, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
+    with FaceSetWriter(tmp_path / "faces", kind="synthetic", record={"command": "test"}) as writer:
+        for k in range(64):
+            who, shown = k % 4, (k % 4 + 1) % 4 if k < 6 else k % 4
+            image = np.clip(patterns[shown] + generator.normal(0, 15, patterns[shown].shape), 0, 255).astype(np.uint8)
+            writer.add(f"images/{k:03d}.png", image, identity=f"P{who}", source=f"{k}.jpg")
+        people = writer.finish()
+    options = {"loss": "subcenter-arcface", "epochs": 10, "augment": "none", "loss_options": {"sub_centres": 2}}
+    train_recognizer.run(_options(people, tmp_path / "run", **options))
+    dropped = (tmp_path / "run" / "dropped.txt").read_text().split()
+    wrong = {f"images/{k:03d}.png" for k in range(6)}
+    assert set(dropped) <= wrong
+    assert len(dropped) >= 3

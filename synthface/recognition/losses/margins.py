@@ -1,4 +1,4 @@
-"""Target functions phi of the softmax family: what becomes of the target cosine (the formula stands in ``losses``)."""
+"""Target functions phi of the softmax family (``softmax_head``): what becomes of the target cosine."""
 
 import math
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ from torch import Tensor
 
 from synthface.core.errors import ConfigError
 
+PastPi = Literal["linear", "easy", "none"]
+GradientRule = Literal["exact", "detached"]
 _EDGE = 1e-7  # keeps sqrt(1 - z^2) away from its infinite slope at exact alignment
 
 
 class TargetFunction(Protocol):
     """Maps the cosine to the target class to what takes its place."""
 
-    def __call__(self, z: Tensor) -> Tensor:
-        """[B] target cosines -> [B]."""
+    def __call__(self, z: Tensor, lengths: Tensor) -> Tensor:
+        """[B] target cosines and [B] lengths of the raw embeddings -> [B]."""
         ...
 
 
@@ -24,7 +26,7 @@ class TargetFunction(Protocol):
 class Identity:
     """phi(z) = z: softmax, modified softmax, NormFace."""
 
-    def __call__(self, z: Tensor) -> Tensor:
+    def __call__(self, z: Tensor, lengths: Tensor) -> Tensor:
         """[B] target cosines, unchanged."""
         return z
 
@@ -39,7 +41,7 @@ class CosineMargin:
 
     margin: float
 
-    def __call__(self, z: Tensor) -> Tensor:
+    def __call__(self, z: Tensor, lengths: Tensor) -> Tensor:
         """[B] target cosines, less the margin."""
         return z - self.margin
 
@@ -59,8 +61,8 @@ class AngularMargin:
     """
 
     margin: float
-    past_pi: Literal["linear", "easy", "none"] = "linear"
-    grad: Literal["exact", "detached"] = "exact"
+    past_pi: PastPi = "linear"
+    grad: GradientRule = "exact"
 
     def __post_init__(self) -> None:
         if not 0 <= self.margin < math.pi:
@@ -70,17 +72,56 @@ class AngularMargin:
                 f"past_pi {self.past_pi!r}, grad {self.grad!r}: not among linear, easy, none; exact, detached"
             )
 
-    def __call__(self, z: Tensor) -> Tensor:
+    def __call__(self, z: Tensor, lengths: Tensor) -> Tensor:
         """[B] target cosines, turned by the margin."""
         if self.grad == "detached":
             return z + (self._turned(z.detach()) - z.detach())
         return self._turned(z)
 
     def _turned(self, z: Tensor) -> Tensor:
-        c = z.clamp(-1 + _EDGE, 1 - _EDGE)
-        turned = c * math.cos(self.margin) - (1 - c * c).clamp_min(_EDGE).sqrt() * math.sin(self.margin)
         if self.margin == 0:
             return z
+        turned = turned_cosine(z, z.new_tensor(self.margin))
         if self.past_pi == "linear":
             return torch.where(z > -math.cos(self.margin), turned, z - self.margin * math.sin(self.margin))
         return torch.where(z > 0, turned, z) if self.past_pi == "easy" else turned
+
+
+@dataclass(frozen=True)
+class CombinedMargin:
+    """phi = cos(m1 theta + m2) - m3: the three margins in one (ArcFace, arXiv 1801.07698, eq. 4).
+
+    Where m1 theta + m2 passes pi, the cosine is continued downwards as in SphereFace, so that phi never rises.
+
+    Args:
+        multiplied: m1, at least 1 (below 1 phi would exceed the plain cosine).
+        angular: m2 in radians.
+        cosine: m3.
+    """
+
+    multiplied: float
+    angular: float
+    cosine: float
+
+    def __post_init__(self) -> None:
+        if self.multiplied <= 0 or not 0 <= self.angular < math.pi or self.cosine < 0:
+            raise ConfigError(
+                f"m1 {self.multiplied}, m2 {self.angular}, m3 {self.cosine}: give m1 > 0, m2 in [0, pi) and m3 >= 0"
+            )
+
+    def __call__(self, z: Tensor, lengths: Tensor) -> Tensor:
+        """[B] target cosines with the three margins."""
+        if self.multiplied == 1:
+            with torch.no_grad():
+                wrapped = z <= -math.cos(self.angular)
+            turned = turned_cosine(z, z.new_tensor(self.angular)) if self.angular else z
+            return (torch.where(wrapped, -2 - turned, turned) if self.angular else z) - self.cosine
+        total = self.multiplied * torch.acos(z.clamp(-1 + _EDGE, 1 - _EDGE)) + self.angular
+        k = torch.floor(total.detach() / math.pi)
+        return (1 - 2 * (k % 2)) * torch.cos(total) - 2 * k - self.cosine
+
+
+def turned_cosine(z: Tensor, margin: Tensor) -> Tensor:
+    """Return cos(acos(z) + margin) with gradients that stay finite at z = +-1; the shapes broadcast."""
+    c = z.clamp(-1 + _EDGE, 1 - _EDGE)
+    return c * margin.cos() - (1 - c * c).clamp_min(_EDGE).sqrt() * margin.sin()

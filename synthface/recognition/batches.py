@@ -1,0 +1,97 @@
+"""Which images a training step sees: every image once an epoch, or several images of each of some classes."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.core.errors import ConfigError, DataError
+from synthface.core.seeds import numpy_generator
+from synthface.recognition.augmentation import epoch_order
+
+
+class Batches(Protocol):
+    """A plan of batches that depends on (seed, epoch, step) and on nothing that happened before.
+
+    Attributes:
+        size: images a step, over all processes together.
+        steps_per_epoch: steps a pass over the images takes.
+    """
+
+    size: int
+    steps_per_epoch: int
+
+    def share(self, epoch: int, step: int, *, rank: int, world_size: int) -> NDArray[np.int64]:
+        """Return the images of one process in one step."""
+        ...
+
+
+class ShuffledBatches:
+    """Every image once an epoch, in a seeded order; what does not fill a batch at the end is left out."""
+
+    def __init__(self, n_images: int, batch: int, *, seed: int, world_size: int = 1) -> None:
+        self.size = min(batch, n_images)
+        if self.size % world_size or self.size < 2 * world_size:
+            raise ConfigError(f"--batch {self.size} cannot be shared by {world_size} processes, 2 images each")
+        self.steps_per_epoch = n_images // self.size
+        self._n_images, self._seed = n_images, seed
+        self._epoch, self._order = -1, np.zeros(0, np.int64)
+
+    def share(self, epoch: int, step: int, *, rank: int, world_size: int) -> NDArray[np.int64]:
+        """Return every world_size-th image of the batch."""
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, epoch_order(self._n_images, seed=self._seed, epoch=epoch)
+        return self._order[step * self.size : (step + 1) * self.size][rank::world_size]
+
+
+class PairBatches:
+    """P classes with K images each, drawn anew in every step: what losses on pairs and triplets need.
+
+    Classes of one image show no pair and are left out; one with fewer than K images shows some of them twice. Whole
+    classes go to a process, since pairs are made within one.
+
+    Args:
+        labels: [N] class of each image.
+        batch: images a step over all processes; P = batch / K, or as many classes as there are.
+        per_class: K.
+        seed: of the draws.
+        world_size: processes.
+
+    Raises:
+        DataError: fewer than two classes with two images for each process.
+        ConfigError: a batch with fewer than two classes for each process.
+    """
+
+    def __init__(
+        self, labels: NDArray[np.int64], batch: int, *, per_class: int = 4, seed: int = 0, world_size: int = 1
+    ) -> None:
+        if per_class < 2:
+            raise ConfigError(f"--images-per-class {per_class}: pairs need at least 2")
+        order = np.argsort(labels, kind="stable")
+        _, first = np.unique(labels[order], return_index=True)
+        self._classes = [images for images in np.split(order, first[1:]) if len(images) >= 2]
+        if len(self._classes) < 2 * world_size:
+            raise DataError(
+                f"this loss learns from pairs: it needs {2 * world_size} identities with 2 images or more, not "
+                f"{len(self._classes)}"
+            )
+        n_classes = min(batch // per_class, len(self._classes)) // world_size * world_size
+        if n_classes < 2 * world_size:
+            raise ConfigError(
+                f"--batch {batch} holds {n_classes} classes of {per_class} images; give at least "
+                f"{2 * world_size * per_class}"
+            )
+        self._n_classes, self._per_class, self._seed = n_classes, per_class, seed
+        self.size = n_classes * per_class
+        self.steps_per_epoch = max(1, len(labels) // self.size)
+
+    def share(self, epoch: int, step: int, *, rank: int, world_size: int) -> NDArray[np.int64]:
+        """Return the images of every world_size-th class of the batch, class by class."""
+        generator = numpy_generator(self._seed, "pairs", epoch, step)
+        chosen = generator.choice(len(self._classes), self._n_classes, replace=False)
+        drawn = [self._draw(self._classes[k], generator) for k in chosen]
+        return np.concatenate(drawn[rank::world_size])
+
+    def _draw(self, images: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        shuffled = generator.permutation(images)
+        return np.resize(shuffled, self._per_class)

@@ -1,0 +1,30 @@
+"""Networks by the name of their architecture."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from synthface.recognition.iresnet import IResNet
+from synthface.recognition.mobilefacenet import MobileFaceNet, initialise
+from synthface.recognition.network_config import NetworkConfig
+from synthface.recognition.pocketnet import PocketNet
+
+Network = Any  # a module with a ``config``: MobileFaceNet, IResNet, PocketNet, or somebody else's behind ``foreign``
+
+
+def build_network(config: NetworkConfig, *, seed: int | None = None) -> Network:
+    """Build the network that a config describes.
+
+    Args:
+        config: what it looks like.
+        seed: draw fresh weights from it; None leaves memory as it comes, for weights that are loaded.
+    """
+    family = config.architecture.partition("-")[0]
+    with torch.random.fork_rng():  # the constructors draw weights that are replaced; the caller's stream is untouched
+        network: nn.Module = {"MobileFaceNet": MobileFaceNet, "IResNet": IResNet, "PocketNet": PocketNet}[family](
+            config
+        )
+    if seed is not None:
+        initialise(network, seed)
+    return network
