@@ -12,6 +12,7 @@ from typing import Any
 
 import synthface
 from synthface.core.errors import SynthfaceError
+from synthface.presets import config_file, preset_names
 
 # Summaries stand here, not in the modules, so that `synthface --help` imports none of them.
 COMMANDS = {
@@ -26,6 +27,7 @@ COMMANDS = {
     "train-recognizer": "train a recogniser on a FaceSet, real or synthetic",
     "invert": "images from embeddings, judged by other recognisers",
     "audit": "does the synthetic set leak real identities? PASS, FAIL or INCONCLUSIVE",
+    "clean": "take out, or make again, what an audit flagged, and audit the result",
     "release": "a marked, hashed copy of a set that passed its audit",
     "verify": "check every hash and mark of a FaceSet or a release",
 }
@@ -72,6 +74,7 @@ def parse_options(command: str, workflow: types.ModuleType, arguments: list[str]
 
     parser = jsonargparse.ArgumentParser(
         prog=f"synthface {command}",
+        usage=_usage(command, workflow.Options),
         description=(workflow.__doc__ or "").strip(),
         epilog="examples:\n" + "\n".join(f"  {line}" for line in workflow.EXAMPLES.strip().splitlines()),
         formatter_class=_HelpFormatter,
@@ -79,9 +82,34 @@ def parse_options(command: str, workflow: types.ModuleType, arguments: list[str]
     )
     options_type = workflow.Options
     _add_fields(parser, options_type)
-    parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    namespace = parser.instantiate(parser.parse_args(arguments))
+    presets = preset_names(command)
+    named = f", or the name of a preset ({', '.join(presets)})" if presets else ""
+    parser.add_argument("--config", action="config", help=f"YAML file with any of these options{named}")
+    namespace = parser.instantiate(parser.parse_args(_with_presets(command, arguments)))
     return options_type(**{field.name: getattr(namespace, field.name) for field in dataclasses.fields(options_type)})
+
+
+def _usage(command: str, options_type: type) -> str:
+    """Return the shortest line that runs; the rest is listed below it."""
+    words = [f"synthface {command}"]
+    for field in dataclasses.fields(options_type):
+        name = field.name.replace("_", "-")
+        if field.metadata.get("positional"):
+            words.append(name.upper())
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            words.append(f"--{name} {name.upper()}")
+    return " ".join([*words, "[options]"])
+
+
+def _with_presets(command: str, arguments: list[str]) -> list[str]:
+    """Put the file of a preset in the place of its name after ``--config``."""
+    found = list(arguments)
+    for index, word in enumerate(arguments):
+        if word.startswith("--config="):
+            found[index] = f"--config={config_file(command, word.removeprefix('--config='))}"
+        elif word == "--config" and index + 1 < len(arguments):
+            found[index + 1] = str(config_file(command, arguments[index + 1]))
+    return found
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

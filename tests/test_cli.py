@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from synthface.cli import COMMANDS, main, parse_options
+from synthface.presets import preset_names
 
 ROOT = Path(__file__).resolve().parent.parent
-SUPPORT = {"compute", "progress", "inversion_scores", "pairs_file"}  # modules in workflows that are no command
+# modules in workflows that are no command
+SUPPORT = {"compute", "progress", "inversion_scores", "pairs_file", "gan_training", "auditing", "generating"}
 
 
 def _workflow(command: str):  # type: ignore[no-untyped-def]
@@ -86,18 +88,43 @@ def test_documented_commands_parse(line: str) -> None:
     parse_options(words[1], _workflow(words[1]), words[2:])
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
-def test_shipped_configurations_parse(path: Path) -> None:
-    options = parse_options("train-gan", _workflow("train-gan"), ["--faces", "f", "--out", "o", "--config", str(path)])
-    assert options.network.resolution in (32, 64)
+@pytest.mark.parametrize("name", preset_names("train-gan"))
+def test_presets_parse_by_name_and_by_path(name: str) -> None:
+    arguments = ["--faces", "f", "--out", "o", "--config"]
+    by_name = parse_options("train-gan", _workflow("train-gan"), [*arguments, name])
+    path = ROOT / "synthface/presets/train-gan" / f"{name}.yaml"
+    assert parse_options("train-gan", _workflow("train-gan"), [*arguments, str(path)]) == by_name
+    joined = parse_options("train-gan", _workflow("train-gan"), ["--faces", "f", "--out", "o", f"--config={name}"])
+    assert joined == by_name
+
+
+def test_a_flag_after_a_preset_goes_before_it() -> None:
+    arguments = ["--faces", "f", "--out", "o", "--config", "sface128", "--network.channel_max", "64"]
+    options = parse_options("train-gan", _workflow("train-gan"), arguments)
+    assert (options.network.channel_max, options.network.channel_base) == (64, 16384)
+
+
+def test_sface128_is_what_the_official_auto_configuration_comes_to() -> None:
+    options = parse_options("train-gan", _workflow("train-gan"), ["--faces", "f", "--out", "o", "--config", "sface128"])
+    network, training = options.network, options.training
+    assert (network.resolution, network.z_dim, network.w_dim, network.mapping_layers) == (128, 512, 512, 2)
+    assert (network.channel_base, network.channel_max) == (32768 // 2, 512)
+    assert (training.batch, training.learning_rate, training.ema_kimg, training.ema_rampup) == (64, 0.0025, 20, 0.05)
+    assert training.r1_gamma == pytest.approx(0.0002 * 128**2 / 64)
+    assert training.batch // training.micro_batch == 4
 
 
 def test_the_written_out_configuration_is_the_default() -> None:
     arguments = ["--faces", "f", "--out", "o"]
-    written = parse_options(
-        "train-gan", _workflow("train-gan"), [*arguments, "--config", str(ROOT / "configs/lfw64.yaml")]
-    )
+    written = parse_options("train-gan", _workflow("train-gan"), [*arguments, "--config", "lfw64"])
     assert written == parse_options("train-gan", _workflow("train-gan"), arguments)
+
+
+def test_a_preset_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train-gan", "--faces", "f", "--out", "o", "--config", "lfw65"]) == 3
+    assert "lfw64" in capsys.readouterr().err
+    assert main(["split", "f", "--out", "o", "--config", "lfw64"]) == 3
+    assert "no such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, ndtri
 
 from synthface.core.errors import DataError
 from synthface.core.seeds import numpy_generator
@@ -26,6 +25,8 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
 
     Source: Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212; no observation gives [0, 1].
     """
+    from scipy.special import ndtri
+
     _check_counts(successes, n)
     if n == 0:
         return Interval(0.0, 1.0)
@@ -42,6 +43,8 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Interval:
 
     Source: Clopper and Pearson, Biometrika 26 (1934) 404-413; no observation gives [0, 1].
     """
+    from scipy.special import betaincinv
+
     _check_counts(successes, n)
     tail = (1 - level) / 2
     low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, tail))

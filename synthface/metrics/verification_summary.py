@@ -87,7 +87,7 @@ def summarise(pairs: ScoredPairs, *, n_replicates: int = 1000, seed: int = 0) ->
         array = np.asarray(weights, dtype=np.float64)
         roc = weighted.roc(array)
         values = {f"tmr_at_fmr_{name}": roc.tmr_at_fmr(fmr) for name, fmr in FMR_POINTS.items()}
-        values |= {"eer": roc.equal_error_rate(), "auc": roc.auc()}
+        values |= {"eer": roc.equal_error_rate(), "auc": roc.auc(), "fisher_ratio": weighted.fisher_ratio(array)}
         if several_folds:
             values["accuracy_mean"] = weighted.ten_fold_accuracy(array)
         return values

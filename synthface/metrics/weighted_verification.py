@@ -36,6 +36,21 @@ class WeightedPairs:
         accepted = np.cumsum(ordered, axis=1)[:, self._ends]
         return np.concatenate((np.zeros((len(ordered), 1)), accepted), axis=1)
 
+    def fisher_ratio(self, weights: Floats) -> Floats:
+        """Return [B] Fisher discriminant ratios, as in ``verification.fisher_ratio``."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            (mated, mated_variance), (non_mated, non_mated_variance) = (
+                self._moments(weights, side) for side in (self._same, ~self._same)
+            )
+            return np.asarray(np.square(mated - non_mated) / (mated_variance + non_mated_variance))
+
+    def _moments(self, weights: Floats, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        scores, part = self._scores[chosen], weights[:, chosen]
+        centre = scores.mean() if len(scores) else 0.0  # near the weighted means, so that squares do not cancel
+        total = part.sum(axis=1)
+        shift = part @ (scores - centre) / total
+        return centre + shift, part @ np.square(scores - centre) / total - np.square(shift)
+
     def ten_fold_accuracy(self, weights: Floats) -> Floats:
         """Return [B] mean accuracies over the folds, as in ``verification.ten_fold_accuracy``."""
         assert self._folds is not None, "folds are needed for an accuracy"

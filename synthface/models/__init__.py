@@ -6,6 +6,7 @@ from synthface.core.errors import WeightsError
 
 GENERATOR = "generator.safetensors"
 RECOGNIZER = "recognizer.safetensors"
+THRESHOLDS = "thresholds.json"
 
 
 def shipped_model(name: str) -> Path:

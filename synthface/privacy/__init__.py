@@ -3,6 +3,20 @@
 from synthface.data.embeddings import Embeddings
 from synthface.privacy.audit import audit
 from synthface.privacy.config import AuditConfig
-from synthface.privacy.verdict import Check, Gate, Verdict
+from synthface.privacy.plants import PlantOutcome
+from synthface.privacy.remediation import Remediation
+from synthface.privacy.signatures import ImageSignatures
+from synthface.privacy.verdict import Check, CopiedImage, Gate, Verdict
 
-__all__ = ["AuditConfig", "Check", "Embeddings", "Gate", "Verdict", "audit"]
+__all__ = [
+    "AuditConfig",
+    "Check",
+    "CopiedImage",
+    "Embeddings",
+    "Gate",
+    "ImageSignatures",
+    "PlantOutcome",
+    "Remediation",
+    "Verdict",
+    "audit",
+]

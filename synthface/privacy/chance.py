@@ -18,7 +18,8 @@ class ChanceMaxima:
     Inside the range of the observed maxima the p-value is their exact rank. Beyond it, it comes from a generalised
     extreme value distribution F(x) = exp(-(1 - k (x - location) / scale)^(1/k)) fitted by L-moments (Hosking, Wallis
     and Wood, Technometrics 27 (1985) 251-261, equations 14 and 15). Cosine scores are bounded, so k is positive; the
-    lower end of its 95 % interval is used, and nothing below 0 (the Gumbel distribution), so that p errs upward. A few
+    lower end of its 95 % interval is used, and nothing below 0 (the Gumbel distribution), and the upper end of that of
+    the scale, so that p errs upward, the more so the fewer maxima there are. A few
     maxima far off are people who really are in both sets, under two names; the fit leaves them out, the rank does not.
 
     Attributes:
@@ -34,13 +35,19 @@ class ChanceMaxima:
     shape: float
 
     @classmethod
-    def fit(cls, maxima: Scores) -> "ChanceMaxima":
-        """Fit the tail to [K] best scores."""
+    def fit(cls, maxima: Scores, independent: int | None = None) -> "ChanceMaxima":
+        """Fit the tail to [K] best scores.
+
+        Args:
+            maxima: best scores.
+            independent: how many of them are: images of one class are not; all by default.
+        """
         from scipy.special import gamma
 
         everything = np.sort(maxima)
         ordered = _without_far_off(everything)
         n = len(ordered)
+        certain = min(n, independent or n)
         rank = np.arange(n)
         b0, b1, b2 = (  # probability-weighted moments
             float(ordered.mean()),
@@ -50,13 +57,14 @@ class ChanceMaxima:
         spread, skewness = max(2 * b1 - b0, 1e-9), 6 * b2 - 6 * b1 + b0
         c = 2 / (3 + skewness / spread) - np.log(2) / np.log(3)
         shape = 7.8590 * c + 2.9554 * c * c
-        shape -= 1.645 * np.sqrt(0.5633 / n)  # its asymptotic variance for k near 0
+        shape -= 1.645 * np.sqrt(0.5633 / certain)  # its asymptotic variance for k near 0
         shape = float(np.clip(shape, 0.0, _LARGEST_SHAPE))
+        wider = 1 + 1.645 * float(np.sqrt(0.8046 / certain))  # its asymptotic variance for k = 0
         if shape < 1e-6:
             scale = spread / np.log(2)
-            return cls(everything, b0 - np.euler_gamma * scale, scale, 0.0)
+            return cls(everything, b0 - np.euler_gamma * scale, wider * scale, 0.0)
         scale = spread * shape / ((1 - 2.0**-shape) * gamma(1 + shape))
-        return cls(everything, b0 - scale * (1 - gamma(1 + shape)) / shape, scale, shape)
+        return cls(everything, b0 - scale * (1 - gamma(1 + shape)) / shape, wider * scale, shape)
 
     def p_values(self, scores: Scores) -> Scores:
         """Return the chance of a best score at least as high: the rank among the maxima, or the tail beyond them."""

@@ -6,10 +6,13 @@ from synthface.privacy.config import AuditConfig
 from synthface.privacy.verdict import Check, Gate, Outcome
 
 _FOUND = {
+    "A1": "images are copies of training photos",
     "A4": "classes resemble the training person of their label",
-    "A3": "classes are nearer to a training person than look-alikes explain",
+    "A3": "classes or images are nearer to a training person than look-alikes explain",
     "A2": "training people are nearer to the set than people held out",
     "A5": "membership in the training set can be inferred",
+    "A6": "images lie nearer to the training photos than fresh photos do",
+    "A8": "a recogniser kept apart from the clean-up still finds a leak",
 }
 
 
@@ -18,7 +21,10 @@ def claim_of(
 ) -> str:
     """Return the claim that a verdict stands for."""
     if outcome == "FAIL":
-        found = [f"{_FOUND[name]} ({_figures(name, gates[name])})" for name in _FOUND if gates[name].passed is False]
+        failed = [name for name in _FOUND if gates[name].passed is False]
+        found = [
+            _FOUND[name] + (f" ({figures})" if (figures := _figures(name, gates[name])) else "") for name in failed
+        ]
         return "Real people can be found again in this set: " + "; ".join(found) + "."
     if outcome == "PASS":
         return _bound(gates, n_classes, config)
@@ -28,14 +34,13 @@ def claim_of(
 
 
 def _bound(gates: dict[str, Gate], n_classes: int, config: AuditConfig) -> str:
-    power = gates["V4"].worst
-    assert power is not None
-    assert power.interval is not None
+    power = next(check for check in gates["V4"].checks if check.key == "recall")
+    assert power.interval is not None  # V4 passed
     low, high = power.interval
     leaking = min(1.0, -math.log(1 - config.confidence) / (n_classes * low))
     linkage = "" if gates["A4"].applicable else "; label linkage was not applicable"
     return (
-        f"0 of {n_classes} classes flagged; the alarm finds {power.value:.0%} [{low:.0%}, {high:.0%}] of planted "
+        f"None of {n_classes:,} classes flagged, and no image; the alarm finds {power.value:.0%} [{low:.0%}, {high:.0%}] of planted "
         f"training people; at most {leaking:.2%} of the classes show one ({config.confidence:.0%} confidence){linkage}."
     )
 
@@ -49,11 +54,20 @@ def _figures(name: str, gate: Gate) -> str:
             else "label permutation"
         )
     if name == "A3":
-        flagged = _largest(gate, "flagged")
-        return f"{flagged.value:.0f} of {flagged.n}" if flagged else ""
+        classes, images = _largest(gate, "flagged"), _largest(gate, "flagged_images")
+        return ", ".join(f"{check.value:.0f} of {check.n:,} {what}"
+                         for check, what in ((classes, "classes"), (images, "images")) if check)  # fmt: skip
     if name == "A2":
         smallest = min((check for check in gate.checks if check.p_value is not None), key=lambda check: check.value)
         return f"p = {smallest.value:.2g}"
+    if name == "A1":
+        copies = _largest(gate, "copies")
+        return f"{copies.value:.0f} of {copies.n}" if copies else ""
+    if name == "A6":
+        copying = min((check for check in gate.checks if check.key == "c_t"), key=lambda check: check.value)
+        return f"C_T {copying.value:.1f}"
+    if name == "A8":
+        return ""
     area = _largest(gate, "auc")
     return f"AUC {area.value:.2f}" if area else ""
 

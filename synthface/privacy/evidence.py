@@ -36,6 +36,8 @@ class Evidence:
         nearest_holdout: [N] the same against the hold-out photos.
         person_train: [T] mean of each training person's largest scores against the synthetic set.
         person_holdout: [H] the same for the hold-out people.
+        other_train: [T'] the same by other photos of training people, as many photos of each as in other_holdout.
+        other_holdout: [H'] the same for hold-out people.
         linked: [K] score of each synthetic class with the training person of its label.
         unlinked: scores of synthetic classes with people of other labels (a sample).
         ranks: [K] rank of the right person among all training people, 1 is best.
@@ -48,6 +50,8 @@ class Evidence:
     nearest_holdout: Scores | None = None
     person_train: Scores | None = None
     person_holdout: Scores | None = None
+    other_train: Scores | None = None
+    other_holdout: Scores | None = None
     linked: Scores | None = None
     unlinked: Scores | None = None
     ranks: NDArray[np.int64] | None = None

@@ -11,16 +11,10 @@ from numpy.typing import NDArray
 
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.permutation import hypergeometric_tail, mean_difference_null, p_value
-from synthface.privacy.search import SearchResult
 from synthface.privacy.verdict import Check, Interval
 
 Scores = NDArray[np.float64]
 _CELLS = 4_000_000
-
-
-def person_scores(result: SearchResult) -> Scores:
-    """Return a_i [P]: the mean of each person's largest scores against the synthetic set."""
-    return np.asarray(result.person_top.mean(axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True)

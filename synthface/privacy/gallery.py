@@ -43,6 +43,13 @@ class Gallery:
         """[P, D] unit mean embedding of each person."""
         return unit(np.add.reduceat(self.vectors.astype(np.float64), self.starts, axis=0))
 
+    def take(self, people: NDArray[np.int64]) -> "Gallery":
+        """Return the gallery of some people (indices, in the order wanted)."""
+        counts = self.counts[people]
+        starts = np.cumsum(counts) - counts
+        photos = np.arange(counts.sum()) + np.repeat(self.starts[people] - starts, counts)
+        return Gallery(self.vectors[photos], self.rows[photos], self.people[people], starts)
+
 
 def build_gallery(embeddings: Embeddings, images_per_identity: int) -> Gallery:
     """Sort by identity and keep at most so many photos a person, spread evenly over them.

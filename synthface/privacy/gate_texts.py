@@ -6,10 +6,14 @@ TITLES = {
     "V3": "Placebo people raise no alarm",
     "V4": "Planted training people are found",
     "V5": "No photo attracts everything",
+    "A1": "No image is a copy of a training photo",
     "A2": "Training people are no nearer than hold-out people",
-    "A3": "No class shows a training person",
+    "A3": "No class or image shows a training person",
     "A4": "Labels do not lead to training people",
     "A5": "Membership cannot be inferred",
+    "A6": "Training photos are not nearer than fresh photos would be",
+    "A7": "The classes are different people",
+    "A8": "Recognisers kept apart from the clean-up find no leak",
 }
 
 # what each gate says when it passed, failed, or cannot decide
@@ -39,15 +43,20 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "One training photo is nearest to many synthetic images. It may be a hub; look at it in the pairs.",
         "Not measured.",
     ),
+    "A1": (
+        "No image is a training photo, compressed, mirrored, cropped or scaled.",
+        "Some images are training photos, as they are or slightly changed. Remove them.",
+        "Some images look like copies of training photos, but so do photos of people who were never used.",
+    ),
     "A2": (
         "Training people are no nearer to the set than people who were never used.",
         "Training people are nearer to the set than people who were never used: it carries something of their faces.",
         "No excess was shown, but it could not be bounded tightly enough either.",
     ),
     "A3": (
-        "No class is nearer to a training person than look-alikes explain.",
-        "Some classes are nearer to a training person than look-alikes explain. Remove them.",
-        "Some classes are suspiciously near to a training person, or it could not be tested.",
+        "No class, and no single image, is nearer to a training person than look-alikes explain.",
+        "Some classes or images are nearer to a training person than look-alikes explain. Remove them.",
+        "Some classes or images are suspiciously near to a training person, or it could not be tested.",
     ),
     "A4": (
         "Knowing a class's label does not help to find the training person behind it.",
@@ -59,6 +68,16 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "Photos of a person and the set together tell whether that person was trained on.",
         "The attack did not succeed, but its success could not be bounded tightly enough either.",
     ),
+    "A6": (
+        "The images lie no nearer to the training photos than fresh photos of other people do.",
+        "The images lie nearer to the training photos than fresh photos of other people do: it copies from them.",
+        "The images lie suspiciously near to the training photos, or it could not be tested.",
+    ),
+    "A7": (
+        "Nearly all pairs of classes are different people to the recogniser.",
+        "Many classes are one person to the recogniser: there are fewer identities than labels.",
+        "Not measured: it takes a hold-out to know which score is one person.",
+    ),
 }
 
 HOW_TO_DECIDE = {
@@ -67,27 +86,32 @@ HOW_TO_DECIDE = {
     "V3": "a placebo: real people who are neither in the training set nor in the hold-out",
     "V4": "training people with four or more photos, and a hold-out, to plant leaks and see whether they are found",
     "V5": "",
+    "A1": "the images themselves and the photos the generator was trained on, to look for copies",
     "A2": "the photos the generator was trained on, and a hold-out",
     "A3": "the photos the generator was trained on, and a hold-out",
     "A4": "the photos the generator was trained on",
     "A5": "the photos the generator was trained on, and a hold-out",
+    "A6": "the photos the generator was trained on, and a hold-out",
+    "A7": "",
 }
 
 
 # what to do about a leak that was shown
 REMEDIES = {
+    "A1": "the copied images taken out of the set (listed in audit.json), and a generator that does not keep them",
     "A2": "a generator that keeps less of its training people: mixed or synthetic identities, earlier stopping, "
     "or more training people",
-    "A3": "the flagged classes taken out of the set, and an audit of what is left",
+    "A3": "the flagged classes and images taken out of the set, and an audit of what is left",
     "A4": "identities that are not training classes (generate --identities mixed): renumbering the classes would only "
     "hide the leak",
     "A5": "a generator that keeps less of its training photos: earlier stopping, fewer photos a person, or more people",
+    "A6": "a generator that keeps less of its training photos: earlier stopping, augmentation, or more people",
 }
 
 
 def text_of(gate: str, passed: bool | None, *, measured: bool) -> str:
     """Return what an outcome means, in a sentence or two."""
-    if not measured and gate.startswith("A"):
+    if not measured and gate.startswith("A") and HOW_TO_DECIDE[gate]:
         return "Not tested: " + HOW_TO_DECIDE[gate] + " would be needed."
     passed_text, failed_text, undecided_text = _TEXTS[gate]
     return undecided_text if passed is None else passed_text if passed else failed_text

@@ -1,38 +1,54 @@
 """From measurements under each recogniser to the gates of the protocol."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from synthface.privacy.config import AuditConfig
+from synthface.privacy.copies import Copies
+from synthface.privacy.copy_checks import copy_checks
 from synthface.privacy.gate_texts import HOW_TO_DECIDE, REMEDIES, TITLES, text_of
 from synthface.privacy.inputs import AuditInputs
 from synthface.privacy.measure import Measurement
-from synthface.privacy.permutation import holm
+from synthface.privacy.plants import KINDS, PlantOutcome
+from synthface.privacy.settle import settle_leaks
+from synthface.privacy.validity import (
+    holdout_checks,
+    placebo_over_recognizers,
+    power_checks,
+    unaudited_check,
+)
 from synthface.privacy.verdict import Check, Gate, Kind
 
 Results = dict[str, Measurement]
-_ON_HOLDOUT = ("A2", "A3", "A5")  # tests that stand on training and hold-out being exchangeable
+_WARNINGS = ("V5", "A7")
 
 
-def build_gates(inputs: AuditInputs, results: Results, config: AuditConfig) -> dict[str, Gate]:
-    """Return the gates in the order of the protocol."""
-    checks = {name: _gather(results, name) for name in TITLES}
-    checks["V2"] = _holdout_checks(inputs, results, config)
-    checks["V3"] = _placebo_over_recognizers(checks["V3"], config)
-    checks["V4"] = _power_checks(results, config)
-    checks |= _settle_leaks(checks, config)
-    gates = {name: _gate(name, checks[name]) for name in TITLES}
-    gates["V1"] = _recognizer_gate(checks["V1"], inputs, config)
-    if "A4" in gates and not checks["A4"] and "train" in inputs.roles:
+def build_gates(
+    inputs: AuditInputs,
+    results: Results,
+    copies: Mapping[tuple[str, str], Copies],
+    config: AuditConfig,
+    *,
+    planted: Sequence[PlantOutcome] = (),
+    unaudited: int | None = None,
+) -> dict[str, Gate]:
+    """Return the gates V1 to A7 in the order of the protocol."""
+    names = [name for name in TITLES if name != "A8"]
+    checks = {name: _gather(results, name) for name in names}
+    checks["A1"] = copy_checks(copies, inputs.signatures, config)
+    checks["V2"] = holdout_checks(inputs, results, copies, config)
+    checks["V3"] = placebo_over_recognizers(checks["V3"], config)
+    checks["V4"] = power_checks(results, planted, config)
+    if unaudited is not None:
+        checks["V5"].append(unaudited_check(unaudited, inputs.sizes()["synthetic"]["images"], config))
+    checks |= settle_leaks(checks, config)
+    gates = {name: _gate(name, checks[name]) for name in names}
+    gates["V1"] = _recognizer_gate(checks["V1"], config)
+    gates["V4"] = _power_gate(gates["V4"], planted)
+    if not checks["A4"] and "train" in inputs.roles:
         gates["A4"] = _unlabelled_gate()
     return gates
-
-
-def usable_recognizers(gates: dict[str, Gate]) -> tuple[str, ...]:
-    """Return the recognisers that passed V1."""
-    return tuple(check.recognizer for check in gates["V1"].checks if check.passed)
 
 
 def _gather(results: Results, gate: str) -> list[Check]:
@@ -42,7 +58,7 @@ def _gather(results: Results, gate: str) -> list[Check]:
 def _gate(name: str, checks: list[Check]) -> Gate:
     outcomes = [check.passed for check in checks]
     passed = None if not checks or (None in outcomes and False not in outcomes) else all(outcomes)
-    kind: Kind = "warning" if name == "V5" else "validity" if name.startswith("V") else "leak"
+    kind: Kind = "warning" if name in _WARNINGS else "validity" if name.startswith("V") else "leak"
     return Gate(
         id=name,
         title=TITLES[name],
@@ -72,7 +88,7 @@ def _numbers(text: str) -> list[int]:
     return [int(digits) for digits in re.findall(r"\d+", text)]
 
 
-def _recognizer_gate(checks: list[Check], inputs: AuditInputs, config: AuditConfig) -> Gate:
+def _recognizer_gate(checks: list[Check], config: AuditConfig) -> Gate:
     """V1 asks for enough good recognisers, not for all of them to be good."""
     gate = _gate("V1", checks)
     good = sum(bool(check.passed) for check in checks)
@@ -82,6 +98,18 @@ def _recognizer_gate(checks: list[Check], inputs: AuditInputs, config: AuditConf
         f"{config.min_recognizers} recognisers that pass V1 (of another backbone and training set each); {good} did"
     )
     return replace(gate, passed=False, text=text_of("V1", False, measured=True), needs=(missing, *gate.needs))
+
+
+def _power_gate(gate: Gate, planted: Sequence[PlantOutcome]) -> Gate:
+    """V4 asks for copies to be planted as images too; embeddings alone cannot show that these would be found."""
+    wanted = [kind for kind in KINDS.values() if kind.demand == "all"]
+    missing = [kind for kind in wanted if kind.key not in {outcome.kind for outcome in planted}]
+    if not missing or not gate.checks:
+        return gate
+    need = "images to plant, as 'synthface audit' makes them: " + "; ".join(kind.words for kind in missing)
+    passed = None if gate.passed else gate.passed
+    text = gate.text if passed is False else text_of("V4", None, measured=True)
+    return replace(gate, passed=passed, text=text, needs=(*gate.needs, need))
 
 
 def _unlabelled_gate() -> Gate:
@@ -94,137 +122,3 @@ def _unlabelled_gate() -> Gate:
         text="Not applicable: no synthetic identity carries the label of a training person. If the generator was "
         "conditioned on training people under other names, give the label map: it is the sharpest test there is.",
     )
-
-
-def _holdout_checks(inputs: AuditInputs, results: Results, config: AuditConfig) -> list[Check]:
-    if "holdout" not in inputs.roles or "train" not in inputs.roles:
-        return []
-    people = inputs.sizes()["holdout"]["identities"]
-    overlap = len(shared_people(results))
-    return [
-        Check(
-            key="people",
-            statistic="people in the hold-out",
-            value=people,
-            rule=">=",
-            threshold=config.min_holdout,
-            passed=people >= config.min_holdout,
-            n=people,
-            unit="people",
-            need=f"a hold-out of at least {config.min_holdout} people ({people} given)",
-        ),
-        Check(
-            key="overlap",
-            statistic="pairs of a training and a hold-out person that every recogniser takes for one",
-            value=overlap,
-            rule="<=",
-            threshold=0,
-            passed=overlap == 0,
-            n=people,
-            unit="people",
-            need=f"the {overlap} pairs of look-alikes between training and hold-out settled (listed in audit.json): "
-            "where they are one person, take that person out of the hold-out",
-        ),
-    ]
-
-
-def shared_people(results: Results) -> list[tuple[int, int]]:
-    """Return indices of (training, hold-out) people that every recogniser takes for one person."""
-    return sorted(set.intersection(*(result.look_alikes for result in results.values())))
-
-
-def _placebo_over_recognizers(checks: list[Check], config: AuditConfig) -> list[Check]:
-    """Correct the placebo for the number of recognisers: each may err."""
-    adjusted = holm([check.value for check in checks])
-    return [
-        replace(check, passed=p > config.placebo_alpha, p_adjusted=p) for check, p in zip(checks, adjusted, strict=True)
-    ]
-
-
-def _power_checks(results: Results, config: AuditConfig) -> list[Check]:
-    """A plant counts as found if any recogniser names it: any flag takes a class out."""
-    from synthface.metrics.intervals import clopper_pearson
-
-    tried = {name: result.plants_found for name, result in results.items() if result.plants_found is not None}
-    if not tried:
-        return []
-    found = np.any(list(tried.values()), axis=0)
-    level = 2 * config.confidence - 1
-    n, hits = len(found), int(found.sum())
-    interval = clopper_pearson(hits, n, level)
-    passed = n >= config.planted_people and interval[0] >= config.min_recall
-    if n < config.planted_people:
-        need = (
-            f"{config.planted_people} training people with {config.planted_photos} or more photos to plant ({n} have)"
-        )
-    else:
-        need = "recognisers that find training people better: the alarm misses too many that were planted"
-    overall = Check(
-        key="recall",
-        statistic="share of planted training people that the alarm finds, lower bound",
-        value=hits / n,
-        interval=(interval[0], interval[1]),
-        rule="lower >=",
-        threshold=config.min_recall,
-        passed=passed,
-        n=n,
-        unit="planted people",
-        need="" if passed else need,
-    )
-    alone = [
-        Check(
-            recognizer=name,
-            key="recall_alone",
-            statistic="the same by this recogniser alone",
-            value=float(one.mean()),
-            interval=tuple(clopper_pearson(int(one.sum()), n, level)),  # type: ignore[arg-type]
-            rule="reported",
-            threshold=np.nan,
-            passed=True,
-            n=n,
-            unit="planted people",
-        )
-        for name, one in tried.items()
-    ]
-    return [overall, *alone]
-
-
-def _settle_leaks(checks: dict[str, list[Check]], config: AuditConfig) -> dict[str, list[Check]]:
-    """Correct the p-values of all leak tests together, and let each check say yes, no or undecided.
-
-    A recogniser to which placebo people are nearer to the training people finds leaks where there are none, so its
-    tests against the hold-out show nothing. One that leans the other way, or fails V1, can miss a leak but not make
-    one up: it is heard.
-    """
-    biased = {
-        check.recognizer for check in checks["V3"] if not check.passed and (check.baseline or 0) > (check.control or 0)
-    }
-    family: list[Check] = []
-    for name in ("A2", "A3", "A4", "A5"):
-        checks[name] = [
-            _set_aside(check) if name in _ON_HOLDOUT and check.recognizer in biased else check for check in checks[name]
-        ]
-        family += [check for check in checks[name] if check.p_value is not None]
-    adjusted = dict(zip(map(id, family), holm([check.p_value or 0.0 for check in family]), strict=True))
-    return {
-        name: [_settle(check, adjusted.get(id(check)), config) for check in checks[name]]
-        for name in ("A2", "A3", "A4", "A5")
-    }
-
-
-def _set_aside(check: Check) -> Check:
-    need = f"a placebo that passes under {check.recognizer}: what it measures against the hold-out is biased until then"
-    return replace(check, passed=None, p_value=None, need=need)
-
-
-def _settle(check: Check, adjusted: float | None, config: AuditConfig) -> Check:
-    if check.p_value is None or adjusted is None:
-        return check
-    if adjusted <= config.alpha:
-        passed: bool | None = False
-    elif check.passed and check.p_value > config.alpha:
-        passed = True
-    else:
-        passed = None
-    need = check.need or "an audit of another draw of the release: this test is suspicious, but not beyond chance"
-    return replace(check, passed=passed, p_adjusted=adjusted, need="" if passed else need)

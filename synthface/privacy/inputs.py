@@ -1,15 +1,25 @@
 """What the audit is given, checked before anything is computed."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from synthface.core.errors import AuditError
 from synthface.data.embeddings import Embeddings
+from synthface.privacy.refusals import (
+    Roles,
+    check_labels,
+    check_provenance,
+    check_recognizers,
+    check_role,
+    check_signatures,
+    check_strangers,
+    check_train_other,
+)
+from synthface.privacy.signatures import ImageSignatures
 
 Given = Embeddings | Mapping[str, Embeddings]
-Roles = dict[str, dict[str, Embeddings]]  # role -> recogniser -> embeddings
 
 
 @dataclass(frozen=True)
@@ -17,14 +27,16 @@ class AuditInputs:
     """Embeddings by role and recogniser.
 
     Attributes:
-        roles: "synthetic" and whichever of "train", "holdout" and "placebo" there are.
+        roles: "synthetic" and whichever of "train", "train_other", "holdout" and "placebo" there are.
         recognizers: their names, the same in every role.
         labels: training identity by synthetic identity, of the classes that have one; None without training people.
+        signatures: of the images of whichever roles they were given for.
     """
 
     roles: Roles
     recognizers: tuple[str, ...]
     labels: dict[str, str] | None
+    signatures: Mapping[str, ImageSignatures] = field(default_factory=dict)
 
     def get(self, role: str, recognizer: str) -> Embeddings | None:
         """Return the embeddings of a role under a recogniser, or None if the role is not there."""
@@ -40,18 +52,20 @@ class AuditInputs:
 
 
 def read_inputs(
-    synthetic: Given,
-    train: Given | None,
-    holdout: Given | None,
-    placebo: Given | None,
+    given: Mapping[str, Given | None],
     labels: Mapping[str, str] | None,
+    signatures: Mapping[str, ImageSignatures] | None = None,
 ) -> AuditInputs:
     """Check the embeddings against each other.
 
+    Args:
+        given: embeddings by role; "synthetic" must be among them.
+        labels: training identity by synthetic identity.
+        signatures: of the images, by role.
+
     Raises:
-        AuditError: different recognisers, images, or dimensions; NaN; nothing in a role; somebody in two roles.
+        AuditError: the sets contradict each other; see ``refusals``.
     """
-    given = {"synthetic": synthetic, "train": train, "holdout": holdout, "placebo": placebo}
     roles: Roles = {
         role: {"recogniser": value} if isinstance(value, Embeddings) else dict(value)
         for role, value in given.items()
@@ -60,47 +74,15 @@ def read_inputs(
     recognizers = tuple(roles["synthetic"])
     if not recognizers:
         raise AuditError("synthetic holds no embeddings; give those of at least one recogniser")
+    check_recognizers(roles)
     for role, sets in roles.items():
-        if set(sets) != set(recognizers):
-            raise AuditError(
-                f"{role} has embeddings of {_names(sets)}, synthetic of {_names(recognizers)}; "
-                "embed every set with the same recognisers"
-            )
-        _check_role(role, sets, roles["synthetic"])
-    for role, other in (("train", "holdout"), ("train", "placebo"), ("holdout", "placebo")):
-        _check_disjoint(roles, role, other, recognizers[0])
-    return AuditInputs(roles, recognizers, _label_map(roles, recognizers[0], labels))
-
-
-def _check_role(role: str, sets: Mapping[str, Embeddings], synthetic: Mapping[str, Embeddings]) -> None:
-    first = next(iter(sets.values()))
-    for name, embeddings in sets.items():
-        if not len(embeddings):
-            raise AuditError(f"{role} has no embeddings under {name}; leave the role out, or give some")
-        if not np.isfinite(embeddings.vectors).all():
-            raise AuditError(f"{role} has NaN or infinite embeddings under {name}; embed those images again")
-        width, expected = embeddings.vectors.shape[1], synthetic[name].vectors.shape[1]
-        if width != expected:
-            raise AuditError(
-                f"{role} has {width} dimensions under {name}, synthetic has {expected}; embed both with one recogniser"
-            )
-        same = np.array_equal(embeddings.images, first.images) and np.array_equal(
-            embeddings.identities, first.identities
-        )
-        if not same:
-            raise AuditError(
-                f"{role} under {name} has other images than under {next(iter(sets))}; embed one set with both"
-            )
-
-
-def _check_disjoint(roles: Roles, role: str, other: str, recognizer: str) -> None:
-    if role in roles and other in roles:
-        both = np.intersect1d(roles[role][recognizer].identities, roles[other][recognizer].identities)
-        if len(both):
-            raise AuditError(
-                f"{len(both)} identities are in both {role} and {other} (first: {both[0]}); "
-                "people must be in one of them only, split by identity again"
-            )
+        check_role(role, sets, roles["synthetic"])
+    check_provenance(roles)
+    check_strangers(roles, recognizers[0])
+    check_train_other(roles)
+    check_signatures(signatures or {}, roles, recognizers[0])
+    check_labels(labels, roles, recognizers[0])
+    return AuditInputs(roles, recognizers, _label_map(roles, recognizers[0], labels), dict(signatures or {}))
 
 
 def _label_map(roles: Roles, recognizer: str, labels: Mapping[str, str] | None) -> dict[str, str] | None:
@@ -110,7 +92,3 @@ def _label_map(roles: Roles, recognizer: str, labels: Mapping[str, str] | None) 
     classes = sorted(set(roles["synthetic"][recognizer].identities.tolist()))
     wanted = {name: name for name in classes} if labels is None else labels
     return {name: wanted[name] for name in classes if wanted.get(name) in known}
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"

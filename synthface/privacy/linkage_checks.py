@@ -3,16 +3,19 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.metrics.verification import equal_error_rate
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.linkage import Linkage
 from synthface.privacy.membership import three_way
 from synthface.privacy.verdict import Check, Interval
 
+_NEAR_RANK = 10
+
 
 def linkage_checks(
     linkage: Linkage, n_people: int, config: AuditConfig, rng: np.random.Generator, recognizer: str
 ) -> list[Check]:
-    """Return rank-1 hits, AUC, D_sys and tail alignment, and for the record MRR and TMR.
+    """Return rank-1 hits, AUC, D_sys and tail alignment, and for the record TMR, EER, CMC and MRR.
 
     Args:
         linkage: as measured.
@@ -102,6 +105,9 @@ def _for_the_record(linkage: Linkage, n_people: int, config: AuditConfig, common
     n = len(linkage.linked)
     tmr_interval = clopper_pearson(round(linkage.tmr * n), n, 2 * config.confidence - 1)
     harmonic = float(np.sum(1 / np.arange(1, n_people + 1)) / n_people)
+    near = min(_NEAR_RANK, n_people)
+    in_near = int(np.count_nonzero(linkage.ranks <= near))
+    near_interval = clopper_pearson(in_near, n, 2 * config.confidence - 1)
     reported = {"rule": "reported", "threshold": np.nan, "passed": True}
     return [
         Check(
@@ -110,6 +116,23 @@ def _for_the_record(linkage: Linkage, n_people: int, config: AuditConfig, common
             value=linkage.tmr,
             interval=tuple(tmr_interval),  # type: ignore[arg-type]
             baseline=config.fmr,
+            **reported,  # type: ignore[arg-type]
+            **common,  # type: ignore[arg-type]
+        ),
+        Check(
+            key="eer",
+            statistic="equal error rate of same-label against other-label scores",
+            value=equal_error_rate(linkage.linked, linkage.unlinked),
+            baseline=0.5,
+            **reported,  # type: ignore[arg-type]
+            **common,  # type: ignore[arg-type]
+        ),
+        Check(
+            key="cmc",
+            statistic=f"share of classes with the person of their label among the {near} nearest (cumulative match)",
+            value=in_near / n,
+            interval=tuple(near_interval),  # type: ignore[arg-type]
+            baseline=near / n_people,
             **reported,  # type: ignore[arg-type]
             **common,  # type: ignore[arg-type]
         ),

@@ -6,24 +6,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface.core.seeds import numpy_generator
+from synthface.privacy.attacks import calibrated, count_hits, hit_threshold, same_number_of_photos
 from synthface.privacy.config import AuditConfig
-from synthface.privacy.evidence import Evidence, NearPair
-from synthface.privacy.excess import excess_checks, person_scores
-from synthface.privacy.flags import Alarm, raise_alarm
+from synthface.privacy.copying_checks import copying_checks
+from synthface.privacy.evidence import Evidence
+from synthface.privacy.excess import excess_checks
+from synthface.privacy.flag_checks import flag_check, hub_checks, image_check, placebo_check, tail_check
+from synthface.privacy.flags import raise_alarm
 from synthface.privacy.gallery import Gallery, build_gallery
+from synthface.privacy.image_alarm import name_image_people
 from synthface.privacy.inputs import AuditInputs
 from synthface.privacy.linkage import Linkage, measure_linkage
 from synthface.privacy.linkage_checks import linkage_checks
-from synthface.privacy.membership import membership_checks
+from synthface.privacy.membership import Attack, membership_checks
 from synthface.privacy.overlap import look_alikes
-from synthface.privacy.permutation import mean_difference_null, p_value
 from synthface.privacy.power import choose_plants, found_plants, split_photos
-from synthface.privacy.recognizer_check import recognizer_check, verify
-from synthface.privacy.search import SearchResult, search
+from synthface.privacy.recognizer_check import recognizer_check
+from synthface.privacy.search import Search
+from synthface.privacy.uniqueness_checks import uniqueness_checks
 from synthface.privacy.verdict import Check
+from synthface.privacy.view import View
 
-_ALL = 1 << 40  # photos a synthetic class may have: no cap
 _MAX_CELLS = 150_000_000  # class-to-person scores held at once: 600 MB
+_COUNTED_IMAGES = 20_000  # synthetic images among which hits are counted
+_CALIBRATION_PEOPLE, _CALIBRATION_IMAGES = 2000, 5000  # 40 MB of scores
 
 
 @dataclass
@@ -34,113 +40,129 @@ class Measurement:
         checks: by gate.
         evidence: fields of Evidence.
         flagged: synthetic identities that the alarm names.
+        flagged_images: single images that it names.
         look_alikes: indices of (training, hold-out) people that look like one.
         plants_found: whether each planted person was found.
-        nearest: best training photo of each synthetic image: score and row in the training embeddings.
+        nearest: nearest photo of each image of a role among the photos of another: score and row in the embeddings.
+        queries: rows of the images that were searched, where not all of the role were.
     """
 
     checks: dict[str, list[Check]] = field(default_factory=dict)
     evidence: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     flagged: list[str] = field(default_factory=list)
+    flagged_images: list[str] = field(default_factory=list)
     look_alikes: set[tuple[int, int]] = field(default_factory=set)
     plants_found: NDArray[np.bool_] | None = None
-    nearest: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None
+    nearest: dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.int64]]] = field(default_factory=dict)
+    queries: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
-def measure(inputs: AuditInputs, recognizer: str, config: AuditConfig) -> Measurement:
-    """Run every test whose inputs are there."""
-    result = Measurement()
-    photos = config.images_per_identity
-    synthetic = inputs.roles["synthetic"][recognizer]
-    classes = build_gallery(synthetic, _ALL)
-    galleries = {
-        role: build_gallery(sets[recognizer], photos) for role, sets in inputs.roles.items() if role != "synthetic"
-    }
-    train, holdout, placebo = (galleries.get(role) for role in ("train", "holdout", "placebo"))
+def measure(
+    inputs: AuditInputs, recognizer: str, config: AuditConfig, search: Search, *, rounds: int = 1
+) -> Measurement:
+    """Run every test whose inputs are there.
+
+    Args:
+        inputs: of the audit.
+        recognizer: under which to measure.
+        config: the limits.
+        search: compares every query with every photo.
+        rounds: which audit of the release this is; every one plants other people.
+    """
+    view, result = View(inputs, recognizer, config, search), Measurement()
+    train, holdout = view.train, view.holdout
     if train is not None:
-        near_train = search(train, synthetic.vectors, config.top_scores)
-        result.nearest = (near_train.nearest_score, train.rows[near_train.nearest_row])
-        result.evidence |= {"nearest_train": near_train.nearest_score, "person_train": person_scores(near_train)}
-        result.checks["V5"] = [_hub_check(near_train, config, recognizer)]
-        _link(result, classes, train, inputs.labels or {}, config, recognizer)
-    if holdout is not None:
-        verification = verify(holdout, config, _rng(config, "verify", recognizer))
-        result.checks["V1"] = [recognizer_check(verification, len(holdout), config, recognizer)]
-        result.evidence |= {"mated": verification.mated, "non_mated": verification.non_mated}
+        result.evidence |= {
+            "nearest_train": view.near("train").nearest_score,
+            "person_train": view.person_scores("train"),
+        }
+        result.checks["V5"] = hub_checks(view)
+        _link(view, train, result)
+    if view.verification is not None and holdout is not None:
+        result.checks["V1"] = [recognizer_check(view.verification, len(holdout), config, recognizer)]
+        result.evidence |= {"mated": view.verification.mated, "non_mated": view.verification.non_mated}
+        result.checks["A7"] = uniqueness_checks(view)
     if train is not None and holdout is not None:
-        _compare(result, synthetic.vectors, near_train, holdout, config, recognizer)
-        _flag(result, classes, train, holdout, config, recognizer)
+        _compare(view, result)
+        _flag(view, train, holdout, result, rounds)
+        result.checks["A6"] = copying_checks(view)
         result.look_alikes = look_alikes(train, holdout, config.overlap_chance)
-    if train is not None and holdout is not None and placebo is not None:
-        result.checks["V3"] = [_placebo_check(placebo, train, holdout, config, recognizer)]
+        if view.placebo is not None:
+            result.checks["V3"] = [placebo_check(view)]
+    _keep_nearest(view, result)
     return result
 
 
-def _rng(config: AuditConfig, *parts: str) -> np.random.Generator:
-    return numpy_generator(config.seed, "audit", *parts)
+def _compare(view: View, result: Measurement) -> None:
+    """A2 and A5: training people against hold-out people."""
+    config, recognizer = view.config, view.recognizer
+    train, holdout = view.person_scores("train"), view.person_scores("holdout")
+    result.evidence |= {"nearest_holdout": view.near("holdout").nearest_score, "person_holdout": holdout}
+    result.checks["A2"] = excess_checks(train, holdout, config, view.rng("excess"), recognizer)
+    result.checks["A5"] = membership_checks(_attacks(view, train, holdout), config, view.rng("membership"), recognizer)
+    other = view.inputs.get("train_other", recognizer)
+    if other is not None:
+        unused = view.inputs.roles["holdout"][recognizer]
+        galleries = (
+            build_gallery(item, config.images_per_identity)
+            for item in same_number_of_photos(other, unused, view.rng("other photos"))
+        )
+        scores = [
+            view.search(gallery, view.synthetic.vectors, config.top_scores).person_top.mean(axis=1)
+            for gallery in galleries
+        ]
+        attack = Attack("", "similarity", scores[0], scores[1])
+        result.evidence |= {"other_train": scores[0], "other_holdout": scores[1]}
+        result.checks["A5"] += membership_checks(
+            [attack], config, view.rng("membership", "other"), recognizer, other_photos=True
+        )
 
 
-def _compare(
-    result: Measurement,
-    vectors: NDArray[np.float32],
-    near_train: SearchResult,
-    holdout: Gallery,
-    config: AuditConfig,
-    recognizer: str,
-) -> None:
-    near_holdout = search(holdout, vectors, config.top_scores)
-    people = person_scores(near_train), person_scores(near_holdout)
-    result.evidence |= {
-        "nearest_holdout": near_holdout.nearest_score,
-        "person_holdout": people[1],
-    }
-    result.checks["A2"] = excess_checks(*people, config, _rng(config, "excess", recognizer), recognizer)
-    result.checks["A5"] = membership_checks(*people, config, recognizer)
+def _attacks(view: View, train: NDArray[np.float64], holdout: NDArray[np.float64]) -> list[Attack]:
+    """Return the attacks that know the photos: by similarity, calibrated by the placebo, and by counting."""
+    attacks = [Attack("", "similarity", train, holdout)]
+    if view.placebo is not None:
+        ours, theirs = (
+            calibrated(scores, view.person_scores(role, "placebo"))
+            for role, scores in (("train", train), ("holdout", holdout))
+        )
+        attacks.append(Attack("calibrated", "how much nearer a person is to the set than to the placebo", ours, theirs))
+    assert view.train is not None
+    assert view.holdout is not None
+    rng = view.rng("counting")
+    images = rng.permutation(view.synthetic.vectors)[:_COUNTED_IMAGES]
+    some = view.holdout.take(np.sort(rng.permutation(len(view.holdout))[:_CALIBRATION_PEOPLE]))
+    level = hit_threshold(some, images[:_CALIBRATION_IMAGES], view.config.count_share)
+    ours, theirs = (count_hits(gallery, images, level) for gallery in (view.train, view.holdout))
+    return [*attacks, Attack("count", "the number of images near a person", ours, theirs)]
 
 
-def _flag(
-    result: Measurement, classes: Gallery, train: Gallery, holdout: Gallery, config: AuditConfig, recognizer: str
-) -> None:
-    alarm = raise_alarm(classes.templates, train.templates, holdout.templates, _rng(config, "alarm", recognizer))
+def _flag(view: View, train: Gallery, holdout: Gallery, result: Measurement, rounds: int) -> None:
+    """A3 for classes and single images, and V4 by whole people planted as classes."""
+    config, classes = view.config, view.classes
+    alarm = raise_alarm(classes.templates, train.templates, holdout.templates, view.rng("alarm"))
     flagged = alarm.adjusted <= config.flag_rate
     result.flagged = classes.people[flagged].tolist()
-    result.checks["A3"] = [_flag_check(int(flagged.sum()), len(classes), alarm, config, recognizer)]
-    rng = _rng(config, "plants")  # the same people and photos under every recogniser
+    images, image_rng = view.synthetic.vectors, view.rng("image alarm")
+    named = name_image_people(images, train, holdout, config.flag_rate, image_rng, len(classes))
+    result.flagged_images = view.synthetic.images[named.person >= 0].tolist()
+    result.checks["A3"] = [
+        flag_check(int(flagged.sum()), len(classes), alarm, view), image_check(named, view), *tail_check(view)
+    ]  # fmt: skip
+    rng = numpy_generator(config.seed, "audit", "plants", rounds)  # the same people and photos under every recogniser
     people = choose_plants(train, config, rng)
     if len(people):
         rows = split_photos(train, people, rng)
         result.plants_found = found_plants(train, holdout.templates, alarm, people, rows, config.flag_rate)
 
 
-def _flag_check(flagged: int, n_classes: int, alarm: Alarm, config: AuditConfig, recognizer: str) -> Check:
-    return Check(
-        recognizer=recognizer,
-        key="flagged",
-        statistic=f"classes nearer to a training person than look-alikes (false discovery rate {config.flag_rate:.0%})",
-        value=flagged,
-        rule="<=",
-        threshold=0,
-        passed=flagged == 0,
-        baseline=0.0,
-        n=n_classes,
-        unit="classes",
-        p_value=alarm.p_global,
-        need="the flagged classes taken out of the set, and an audit of what is left",
-    )
-
-
-def _link(
-    result: Measurement,
-    classes: Gallery,
-    train: Gallery,
-    labels: dict[str, str],
-    config: AuditConfig,
-    recognizer: str,
-) -> None:
+def _link(view: View, train: Gallery, result: Measurement) -> None:
+    """A4: classes against the people of their labels."""
+    labels, classes, config = view.inputs.labels or {}, view.classes, view.config
     labelled = np.array([k for k, name in enumerate(classes.people.tolist()) if name in labels], dtype=np.int64)
     if len(labelled) < 2 or len(train) < 2:
         return
-    rng = _rng(config, "linkage", recognizer)
+    rng = view.rng("linkage")
     if len(labelled) * len(train) > _MAX_CELLS:
         labelled = np.sort(rng.permutation(labelled)[: max(2, _MAX_CELLS // len(train))])
     columns = np.searchsorted(train.people, [labels[name] for name in classes.people[labelled].tolist()])
@@ -154,79 +176,18 @@ def _link(
         rng=rng,
     )
     result.evidence |= {"linked": linkage.linked, "unlinked": linkage.unlinked, "ranks": linkage.ranks}
-    result.checks["A4"] = linkage_checks(linkage, len(train), config, rng, recognizer)
+    result.checks["A4"] = linkage_checks(linkage, len(train), config, rng, view.recognizer)
 
 
-def _hub_check(result: SearchResult, config: AuditConfig, recognizer: str) -> Check:
-    share = float(np.bincount(result.nearest_row).max() / len(result.nearest_row))
-    return Check(
-        recognizer=recognizer,
-        key="hub_share",
-        statistic="share of the synthetic images that have one and the same nearest training photo",
-        value=share,
-        rule="<=",
-        threshold=config.max_hub_share,
-        passed=share <= config.max_hub_share,
-        n=len(result.nearest_row),
-        unit="synthetic images",
-    )
+def _keep_nearest(view: View, result: Measurement) -> None:
+    """Keep the nearest photos that searches found anyway: candidates for copies, pairs for the report."""
+    for role, queries in view.searched:
+        gallery, found = view.gallery(role), view.near(role, queries)
+        result.nearest[queries, role] = (found.nearest_score, gallery.rows[found.nearest_row])
+        if queries != "synthetic":
+            result.queries[queries] = view.probe(queries).rows
 
 
-def _placebo_check(placebo: Gallery, train: Gallery, holdout: Gallery, config: AuditConfig, recognizer: str) -> Check:
-    near_train, near_holdout = (
-        person_scores(search(gallery, placebo.vectors, config.top_scores)) for gallery in (train, holdout)
-    )
-    null = mean_difference_null(near_train, near_holdout, config.permutations, _rng(config, "placebo", recognizer))
-    excess = float(near_train.mean() - near_holdout.mean())
-    # too small an excess is a bias as well: it would hide a leak
-    p = min(1.0, 2 * min(p_value(null, excess), p_value(-null, -excess)))
-    return Check(
-        recognizer=recognizer,
-        key="placebo_excess",
-        statistic="two-sided permutation p of the same excess with placebo people in the place of the synthetic set",
-        value=p,
-        rule=">",
-        threshold=config.placebo_alpha,
-        passed=p > config.placebo_alpha,
-        baseline=float(near_train.mean()),
-        control=float(near_holdout.mean()),
-        n=len(train) + len(holdout),
-        unit="people",
-        need="a hold-out drawn at random from the pool of training people, with as many photos each, or a recogniser "
-        f"trained on neither: {recognizer} finds the two different before any synthetic image is looked at",
-    )
-
-
-def near_pairs(
-    inputs: AuditInputs, results: dict[str, Measurement], recognizer: str, limit: int
-) -> tuple[NearPair, ...]:
-    """Return the nearest (synthetic image, training photo) pairs, one for each (class, person), best first."""
-    nearest = results[recognizer].nearest
-    if nearest is None:
-        return ()
-    scores, rows = nearest
-    synthetic, train = inputs.roles["synthetic"], inputs.roles["train"]
-    names, people = synthetic[recognizer].identities, train[recognizer].identities
-    pairs: list[NearPair] = []
-    seen: set[tuple[str, str]] = set()
-    for image in np.argsort(-scores, kind="stable"):
-        key = (str(names[image]), str(people[rows[image]]))
-        if key in seen:
-            continue
-        seen.add(key)
-        by_recognizer = {
-            name: float(
-                synthetic[name].vectors[image].astype(np.float64) @ train[name].vectors[rows[image]].astype(np.float64)
-            )
-            for name in inputs.recognizers
-        }
-        same = None if not inputs.labels else inputs.labels.get(key[0]) == key[1]
-        pairs.append(NearPair(int(image), int(rows[image]), by_recognizer, same))
-        if len(pairs) == limit:
-            break
-    return tuple(pairs)
-
-
-def evidence_of(result: Measurement, pairs: tuple[NearPair, ...]) -> Evidence:
-    """Return the arrays behind the figures."""
-    return Evidence(**result.evidence, pairs=pairs)  # type: ignore[arg-type]
+def evidence_of(result: Measurement) -> Evidence:
+    """Return the arrays behind the figures, without pairs."""
+    return Evidence(**result.evidence)  # type: ignore[arg-type]

@@ -1,78 +1,131 @@
-"""A5: can somebody with a person's photos and the synthetic set tell whether the person was trained on?"""
+"""A5: can somebody with photos of a person and the synthetic set tell whether that person was trained on?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.metrics.delong import delong_auc
+from synthface.metrics.intervals import clopper_pearson
 from synthface.privacy.config import AuditConfig
+from synthface.privacy.permutation import mean_difference_null, p_value
 from synthface.privacy.verdict import Check, Interval
 
 Scores = NDArray[np.float64]
+_LOW_RATE = 1e-3
 
 
-def delong_auc(positive: Scores, negative: Scores, confidence: float) -> tuple[float, Interval]:
-    """Return the area under the ROC curve and its interval, each end at ``confidence``.
+@dataclass(frozen=True)
+class Attack:
+    """Scores of one attack; larger means "was trained on".
 
-    Variance from the structural components (DeLong, DeLong and Clarke-Pearson 1988), in Sun and Xu's O(n log n) form;
-    ties count half.
+    Attributes:
+        key: short name, "" for the main attack.
+        words: how it guesses.
+        train: [T] scores of training people.
+        holdout: [H] scores of hold-out people.
     """
-    from scipy.special import ndtri
 
-    ordered_negative, ordered_positive = np.sort(negative), np.sort(positive)
-    below = _mid_rank_share(ordered_negative, positive)  # share of negatives each positive beats
-    above = 1 - _mid_rank_share(ordered_positive, negative)  # share of positives that beat each negative
-    area = float(below.mean())
-    variance = _sample_variance(below) / len(positive) + _sample_variance(above) / len(negative)
-    margin = float(ndtri(confidence)) * float(np.sqrt(variance))
-    return area, (max(0.0, area - margin), min(1.0, area + margin))
+    key: str
+    words: str
+    train: Scores
+    holdout: Scores
 
 
-def _mid_rank_share(ordered: Scores, values: Scores) -> Scores:
-    strictly = np.searchsorted(ordered, values, side="left")
-    at_most = np.searchsorted(ordered, values, side="right")
-    return np.asarray((strictly + at_most) / (2 * len(ordered)), dtype=np.float64)
+def membership_checks(
+    attacks: Sequence[Attack],
+    config: AuditConfig,
+    rng: np.random.Generator,
+    recognizer: str,
+    *,
+    other_photos: bool = False,
+) -> list[Check]:
+    """Return the checks of gate A5: limits on the first attack, and a test of each of the others.
+
+    Args:
+        attacks: of the same people, the main one first.
+        config: the limits.
+        rng: deals the tags "training" and "hold-out" out again.
+        recognizer: name for the checks.
+        other_photos: whether the attacker holds photos of the training people that were not trained on; these checks
+            have keys that begin with "other_".
+    """
+    main = attacks[0]
+    common = {"recognizer": recognizer}
+    words = "with other photos of them" if other_photos else "with the very photos"
+    p_values = _rank_p(attacks, config.permutations, rng)
+    checks = [
+        _area_check(main, p_values[0], config, words, common),
+        _low_false_positive_check(main, config, words, common),
+        *(_side_attack(attack, p, config, words, common) for attack, p in zip(attacks[1:], p_values[1:], strict=True)),
+        *_for_the_record(main, config, words, common),
+    ]
+    if not other_photos:
+        return checks
+    return [replace(check, key=f"other_{check.key}") for check in checks]
 
 
-def _sample_variance(values: Scores) -> float:
-    return float(values.var(ddof=1)) if len(values) > 1 else 0.25
-
-
-def membership_checks(train: Scores, holdout: Scores, config: AuditConfig, recognizer: str) -> list[Check]:
-    """Return the two checks of gate A5, with each person's a_i as the attack's score."""
-    area, interval = delong_auc(train, holdout, config.confidence)
-    auc_check = Check(
-        recognizer=recognizer,
+def _area_check(attack: Attack, p: float, config: AuditConfig, words: str, common: dict[str, Any]) -> Check:
+    area, interval = delong_auc(attack.train, attack.holdout, 2 * config.confidence - 1)
+    return Check(
         key="auc",
-        statistic="AUC of telling training from hold-out people, upper bound",
+        statistic=f"AUC of telling training from hold-out people {words}, upper bound",
         value=area,
         interval=interval,
         rule="upper <=",
         threshold=config.max_membership_auc,
         passed=three_way(interval, config.max_membership_auc),
         baseline=0.5,
-        n=len(train) + len(holdout),
+        n=len(attack.train) + len(attack.holdout),
         unit="people",
+        p_value=p,
         need="more training and hold-out people, to narrow the interval of the membership AUC",
+        **common,
     )
-    return [auc_check, _low_false_positive_check(train, holdout, config, recognizer)]
 
 
-def _low_false_positive_check(train: Scores, holdout: Scores, config: AuditConfig, recognizer: str) -> Check:
-    from synthface.metrics.intervals import clopper_pearson
+def _side_attack(attack: Attack, p: float, config: AuditConfig, words: str, common: dict[str, Any]) -> Check:
+    area, interval = delong_auc(attack.train, attack.holdout, 2 * config.confidence - 1)
+    return Check(
+        key=f"p_{attack.key}",
+        statistic=f"permutation p of guessing by {attack.words} {words} (AUC {area:.3f} [{interval[0]:.3f}, "
+        f"{interval[1]:.3f}])",
+        value=p,
+        rule=">",
+        threshold=config.alpha,
+        passed=p > config.alpha,
+        n=len(attack.train) + len(attack.holdout),
+        unit="people",
+        p_value=p,
+        **common,
+    )
 
-    fpr = config.membership_fpr
-    allowed = int(fpr * len(holdout))
-    if allowed < 1:
+
+def _rank_p(attacks: Sequence[Attack], permutations: int, rng: np.random.Generator) -> list[float]:
+    """Return the permutation p of each attack's AUC: of the mean rank, which is the AUC on another scale."""
+    n = len(attacks[0].train)
+    from scipy.stats import rankdata
+
+    ranks = np.stack([rankdata(np.concatenate([attack.train, attack.holdout])) for attack in attacks])
+    null = mean_difference_null(ranks[:, :n], ranks[:, n:], permutations, rng)
+    observed = ranks[:, :n].mean(axis=1) - ranks[:, n:].mean(axis=1)
+    return [p_value(row, float(value)) for row, value in zip(null, observed, strict=True)]
+
+
+def _low_false_positive_check(attack: Attack, config: AuditConfig, words: str, common: dict[str, Any]) -> Check:
+    fpr, train, holdout = config.membership_fpr, attack.train, attack.holdout
+    rate = _rate_at(attack, fpr, config)
+    if rate is None:
         value, interval, passed, p = np.nan, None, None, None
     else:
-        threshold = np.sort(holdout)[-allowed - 1]
-        found = int(np.count_nonzero(train > threshold))
-        value, interval = found / len(train), clopper_pearson(found, len(train), 2 * config.confidence - 1)
-        passed = three_way(interval, config.max_membership_tpr)
-        p = _exceedance_p(found, len(train), allowed, len(holdout))
+        found, allowed, interval = rate
+        value, passed = found / len(train), three_way(interval, config.max_membership_tpr)
+        p = exceedance_p(found, len(train), allowed, len(holdout))
     return Check(
-        recognizer=recognizer,
         key="tpr",
-        statistic=f"true positive rate of that attack at a false positive rate of {fpr:.0%}, upper bound",
+        statistic=f"true positive rate of that attack at a false positive rate of {fpr:.0%} {words}, upper bound",
         value=value,
         interval=interval,
         rule="upper <=",
@@ -84,10 +137,82 @@ def _low_false_positive_check(train: Scores, holdout: Scores, config: AuditConfi
         p_value=p,
         need=f"at least {int(np.ceil(1 / fpr))} hold-out people and several hundred training people, "
         f"to bound the attack at a false positive rate of {fpr:.0%}",
+        **common,
     )
 
 
-def _exceedance_p(found: int, n_train: int, allowed: int, n_holdout: int) -> float:
+def _rate_at(attack: Attack, fpr: float, config: AuditConfig) -> tuple[int, int, Interval] | None:
+    """Return training people found, hold-out people allowed, and the interval of the share found; or None."""
+    allowed = int(fpr * len(attack.holdout))
+    if allowed < 1:
+        return None
+    threshold = np.sort(attack.holdout)[-allowed - 1]
+    found = int(np.count_nonzero(attack.train > threshold))
+    low, high = clopper_pearson(found, len(attack.train), 2 * config.confidence - 1)
+    return found, allowed, (float(low), float(high))
+
+
+def _for_the_record(attack: Attack, config: AuditConfig, words: str, common: dict[str, Any]) -> list[Check]:
+    reported = {"rule": "reported", "threshold": np.nan, "passed": True, **common}
+    people = len(attack.train) + len(attack.holdout)
+    checks = [
+        Check(
+            key="advantage",
+            statistic=f"largest true positive rate less false positive rate of that attack {words}",
+            value=advantage(attack.train, attack.holdout),
+            baseline=float(np.sqrt(np.pi / 8) * np.sqrt(people / (len(attack.train) * len(attack.holdout)))),
+            n=people,
+            unit="people",
+            **reported,
+        )
+    ]
+    low = _rate_at(attack, _LOW_RATE, config)
+    if low is not None:
+        checks.append(
+            Check(
+                key="tpr_low",
+                statistic=f"true positive rate of that attack at a false positive rate of {_LOW_RATE:.1%} {words}",
+                value=low[0] / len(attack.train),
+                interval=low[2],
+                baseline=_LOW_RATE,
+                n=len(attack.train),
+                unit="training people",
+                **reported,
+            )
+        )
+    rate = _rate_at(attack, config.membership_fpr, config)
+    if rate is not None:
+        highest = clopper_pearson(rate[1], len(attack.holdout), 2 * config.confidence - 1)[1]
+        checks.append(
+            Check(
+                key="epsilon",
+                statistic="lower bound of the epsilon of differential privacy that this attack allows "
+                f"at a false positive rate of {config.membership_fpr:.0%} {words}",
+                value=epsilon_lower(rate[2][0], highest),
+                baseline=0.0,
+                n=people,
+                unit="people",
+                **reported,
+            )
+        )
+    return checks
+
+
+def advantage(train: Scores, holdout: Scores) -> float:
+    """Return the largest TPR - FPR over all thresholds (Yeom et al., CSF 2018): the one-sided Kolmogorov distance."""
+    values = np.unique(np.concatenate([train, holdout]))
+    positive, negative = (
+        1 - np.searchsorted(np.sort(side), values, side="left") / len(side) for side in (train, holdout)
+    )
+    return max(0.0, float((positive - negative).max()))
+
+
+def epsilon_lower(lowest_tpr: float, highest_fpr: float) -> float:
+    """Return max(0, ln(TPR / FPR)) from the cautious ends of their intervals (Kairouz et al. 2015, with delta 0)."""
+    return max(0.0, float(np.log(max(lowest_tpr, 1e-12) / max(highest_fpr, 1e-12))))
+
+
+def exceedance_p(found: int, n_train: int, allowed: int, n_holdout: int) -> float:
     """Return the chance that so many training people lie above all but ``allowed`` of the hold-out people.
 
     They do if and only if at most ``allowed`` of the ``found + allowed`` largest scores are of the hold-out. The

@@ -1,4 +1,4 @@
-"""Exact tests: permutations of tags and labels, and corrections for many tests."""
+"""Exact tests: permutations of tags and labels."""
 
 from collections.abc import Iterator
 
@@ -25,12 +25,22 @@ def permuted(values: NDArray[np.generic], times: int, rng: np.random.Generator) 
 def mean_difference_null(
     first: NDArray[np.float64], second: NDArray[np.float64], times: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return the differences of means (first minus second) when the tags are dealt out again at random."""
-    pool = np.concatenate([first, second])
-    n_second = len(second)
-    total = pool.sum()
-    sums = np.concatenate([block[:, :n_second].sum(axis=1) for block in permuted(pool, times, rng)])
-    return np.asarray((total - sums) / len(first) - sums / n_second, dtype=np.float64)
+    """Return the differences of means (first minus second) when the tags are dealt out again at random.
+
+    Args:
+        first: [..., n] values, several statistics of the same people in rows.
+        second: [..., m] values.
+        times: number of deals; all rows meet the same ones.
+        rng: deals the tags.
+
+    Returns:
+        [..., times].
+    """
+    pool = np.concatenate([first, second], axis=-1)
+    n, m = first.shape[-1], second.shape[-1]
+    tags = np.arange(n + m) >= n
+    sums = np.concatenate([pool @ block.T.astype(np.float64) for block in permuted(tags, times, rng)], axis=-1)
+    return np.asarray((pool.sum(axis=-1, keepdims=True) - sums) / n - sums / m, dtype=np.float64)
 
 
 def hypergeometric_tail(first: NDArray[np.float64], second: NDArray[np.float64], n: int) -> tuple[int, float]:
@@ -44,21 +54,3 @@ def hypergeometric_tail(first: NDArray[np.float64], second: NDArray[np.float64],
     largest = np.argsort(-pool, kind="stable")[:n]
     hits = int(np.count_nonzero(largest >= len(second)))
     return hits, float(hypergeom.sf(hits - 1, len(pool), len(first), n))
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Return Holm's adjusted p-values (Holm 1979), in the order given."""
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values, dtype=float)[order] * factors))
-    return [float(value) for value in adjusted]
-
-
-def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995)."""
-    n = len(p_values)
-    order = np.argsort(p_values, kind="stable")[::-1]
-    adjusted = np.empty(n)
-    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(p_values[order] * n / np.arange(n, 0, -1)))
-    return adjusted

@@ -1,6 +1,6 @@
 """V1: does a recogniser tell the held-out people apart at all, at the resolution of the release?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ class Verification:
         tmr: share of mated pairs at or above the threshold for the false match rate.
         interval: of it, by resampling people on both sides of each pair; None without mated pairs.
         threshold: the score at that false match rate.
+        unique_level: the score at the false match rate from which two classes count as one person.
+        largest: the largest non-mated scores, descending.
+        n_non_mated: number of all non-mated pairs.
     """
 
     mated: Scores
@@ -32,6 +35,9 @@ class Verification:
     tmr: float
     interval: Interval | None
     threshold: float
+    unique_level: float = np.nan
+    largest: Scores = field(default_factory=lambda: np.empty(0))
+    n_non_mated: int = 0
 
 
 def verify(gallery: Gallery, config: AuditConfig, rng: np.random.Generator) -> Verification:
@@ -57,7 +63,16 @@ def verify(gallery: Gallery, config: AuditConfig, rng: np.random.Generator) -> V
         rng,
     )
     sample = np.sort(non_mated)[:: max(1, len(non_mated) // _SAMPLE)].astype(np.float64)
-    return Verification(mated, sample, float(np.mean(mated >= threshold)), interval, threshold)
+    return Verification(
+        mated,
+        sample,
+        float(np.mean(mated >= threshold)),
+        interval,
+        threshold,
+        unique_level=threshold_at_fmr(non_mated, config.unique_fmr),
+        largest=non_mated[tail].astype(np.float64),
+        n_non_mated=len(non_mated),
+    )
 
 
 def _draw_people(gallery: Gallery, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from synthface.core.run_record import to_json
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.evidence import Evidence
+from synthface.privacy.remediation import Remediation
 
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Kind = Literal["validity", "leak", "warning"]
@@ -57,7 +58,7 @@ class Gate:
     """One line of the protocol: the worst of its checks speaks for it.
 
     Attributes:
-        id: V1 to V5 (is the audit itself to be trusted) or A2 to A5 (leaks).
+        id: V1 to V5 (is the audit itself to be trusted) or A1 to A8 (leaks).
         title: what is tested, in a few words.
         kind: "validity" gates can only withhold a PASS, "leak" gates can FAIL, a "warning" changes nothing.
         passed: True, False, or None where the data cannot decide.
@@ -98,6 +99,23 @@ class Gate:
         return self.worst.threshold if self.worst else math.nan
 
 
+@dataclass(frozen=True)
+class CopiedImage:
+    """A synthetic image that was confirmed as a copy (A1).
+
+    Attributes:
+        synthetic: name of the image.
+        train: name of the photo.
+        correlation: of their fine detail.
+        mirrored: whether it is the mirrored image that agrees.
+    """
+
+    synthetic: str
+    train: str
+    correlation: float
+    mirrored: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The result of an audit.
@@ -108,11 +126,17 @@ class Verdict:
         gates: by id.
         needs: what to supply or do for a PASS to be possible, leaks that were shown first.
         flagged: synthetic identities that the per-class alarm names; remove them.
+        flagged_images: recognisers that name a training person for a single image, by image; remove these.
+        copies: synthetic images confirmed as copies of a training photo; remove them.
         overlap: pairs (training, hold-out) that look like one person, worst first.
         sizes: images and identities by role.
         recognizers: names, in the order used.
+        sealed: recognisers that had no part in a clean-up, where there was one.
+        remediation: that clean-up, or None.
         config: the limits that applied.
         config_sha256: their hash.
+        profile: "default", "strict" or "custom".
+        differences: limits that differ from the default profile: (default, here).
         evidence: arrays behind the figures, by recogniser; private, and not in ``to_json``.
     """
 
@@ -126,6 +150,12 @@ class Verdict:
     recognizers: tuple[str, ...]
     config: AuditConfig
     config_sha256: str
+    profile: str = "default"
+    differences: dict[str, tuple[float, float]] = field(default_factory=dict)
+    flagged_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    copies: tuple[CopiedImage, ...] = ()
+    sealed: tuple[str, ...] = ()
+    remediation: Remediation | None = None
     evidence: dict[str, Evidence] = field(default_factory=dict, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:

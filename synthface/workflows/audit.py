@@ -2,9 +2,9 @@
 
 Compares the synthetic faces with the photos the generator was trained on, and with people who were held out at
 random (made by 'synthface split') as the control. Exit code 0 is PASS, 1 FAIL, 2 INCONCLUSIVE; without a hold-out, a
-placebo and two good recognisers it cannot be PASS. Writes audit.json, report.html (private: real faces) and
-report_public.html. A label of the synthetic set leads to a training person through the generator that made it, or by
-equal identity names.
+placebo and two good recognisers it cannot be PASS. Leaks are planted in a copy of the set, to see what the audit would
+find. Writes audit.json and its schema, report.html (private: real faces), report_public.html and audit.md. A label of
+the synthetic set leads to a training person through the generator that made it, or by equal identity names.
 """
 
 import json
@@ -12,16 +12,43 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from synthface.core.atomic import atomic_folder
-from synthface.core.errors import AuditError, ConfigError
+from synthface.core.errors import ConfigError
 from synthface.core.hashing import sha256_json
-from synthface.core.run_record import run_record, to_json, write_json
+from synthface.core.run_record import run_record, to_json
 from synthface.data import Embeddings, FaceSet
 from synthface.privacy.config import AuditConfig
+from synthface.workflows.auditing.inputs import (
+    ROLES,
+    FaceSets,
+    Sets,
+    check_embeddings,
+    check_files,
+    check_images,
+    given_embeddings,
+    label_map,
+    not_concluded,
+    release_side,
+    signatures_of,
+    via_size,
+)
+from synthface.workflows.auditing.report import (
+    PRIVATE_PAGE,
+    PUBLIC_PAGE,
+    RESULT,
+    power_row,
+    remarks_on,
+    write_audit,
+)
 from synthface.workflows.compute import Compute, is_first_process
 from synthface.workflows.embed import embed_faceset
+
+if TYPE_CHECKING:
+    from synthface.privacy.evidence import Evidence
+    from synthface.privacy.plants import PlantOutcome
+    from synthface.privacy.remediation import Remediation
+    from synthface.privacy.signatures import ImageSignatures
 
 EXAMPLES = """
 synthface audit --synthetic synthetic --train split/train --holdout split/holdout --placebo split/placebo \\
@@ -29,8 +56,6 @@ synthface audit --synthetic synthetic --train split/train --holdout split/holdou
 synthface audit --synthetic synthetic --recognizers synthface-small --out first-look
 """
 EXIT_CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}
-RESULT, PRIVATE_PAGE, PUBLIC_PAGE = "audit.json", "report.html", "report_public.html"
-_ALIGNED_SIDE = 112
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +71,10 @@ class Options(Compute):
         train: FaceSet that the generator was trained on.
         holdout: FaceSet of people drawn at random from the same pool, never used.
         placebo: FaceSet of a third, disjoint group of real people.
+        train_other: FaceSet of other photos of the training people, on which the generator was not trained.
+        embeddings: files of 'synthface embed' for any of these sets, to take instead of embedding here; which set and
+            recogniser each is of is known by their hashes.
+        strict: the limits for a release that cannot be called back.
         gates: the limits; set them before the run.
     """
 
@@ -55,10 +84,17 @@ class Options(Compute):
     train: Path | None = None
     holdout: Path | None = None
     placebo: Path | None = None
+    train_other: Path | None = None
+    embeddings: list[Path] = field(default_factory=list)
+    strict: bool = False
     gates: AuditConfig = field(default_factory=AuditConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.strict and self.gates.differences():
+            raise ConfigError("--strict sets all limits; leave out --gates.* (but for --gates.seed)")
+        if self.strict:
+            object.__setattr__(self, "gates", AuditConfig.strict(seed=self.gates.seed))
         if len(set(self.recognizers)) < len(self.recognizers):
             raise ConfigError("--recognizers names one recogniser twice; give different ones")
 
@@ -66,12 +102,14 @@ class Options(Compute):
 def run(options: Options) -> int:
     """Audit, write the folder, print the verdict; the exit code is the verdict."""
     facesets = {
-        role: FaceSet.load(path, flag=f"--{role}")
-        for role in ("synthetic", "train", "holdout", "placebo")
+        role: FaceSet.load(path, flag=f"--{role.replace('_', '-')}")
+        for role in ROLES
         if (path := getattr(options, role)) is not None
     }
     check_images(facesets)
-    sets = _embed(facesets, options)
+    if is_first_process():
+        check_files(facesets)
+    sets = embed_sets(facesets, options)
     if not is_first_process():
         return 0
     labels = label_map(facesets)
@@ -86,61 +124,30 @@ def run(options: Options) -> int:
         result = _audit(options, facesets, sets, labels, record)
     print(f"{result['verdict']}: {result['claim']}")
     for need in result["needs"]:
-        print(f"  - {need}")
+        print(f"  - needed: {need}")
+    for sentence in result["not_concluded"]:
+        print(f"  - cannot be said: {sentence}")
     print(f"report: {options.out / PRIVATE_PAGE} (private), {options.out / PUBLIC_PAGE}")
     return EXIT_CODES[result["verdict"]]
 
 
-def check_images(facesets: dict[str, FaceSet]) -> None:
-    """Refuse a photo that is in two of the real sets.
+def embed_sets(facesets: Mapping[str, FaceSet], options: Options) -> Sets:
+    """Return the embeddings of every set under every recogniser: given, from the cache, or made now.
 
-    Raises:
-        AuditError: naming the sets and the first such photo.
+    Real faces are brought to the resolution of the release first.
     """
-    seen: dict[str, str] = {}
-    for role in ("train", "holdout", "placebo"):
-        records = facesets[role].records if role in facesets else ()
-        for record in records:
-            other = seen.setdefault(record.sha256, role)
-            if other != role:
-                raise AuditError(
-                    f"--{role} {record.path} is also in --{other}; split the photos again so that people are disjoint"
-                )
+    from synthface.recognition.catalogue import find_weights
 
-
-def label_map(facesets: dict[str, FaceSet]) -> dict[str, str] | None:
-    """Return the training identity behind each synthetic identity, or None to go by equal names.
-
-    Known where the generator was trained on this very training set: class k is its k-th identity in sorted order, and
-    a mixed identity belongs to the heaviest of its parent classes.
-    """
-    synthetic, train = facesets["synthetic"], facesets.get("train")
-    made_by = synthetic.info.get("generator")
-    trained_on = made_by.get("trained_on_manifest_sha256") if isinstance(made_by, dict) else None
-    if train is None or trained_on != train.manifest_sha256:
-        return None
-    labels: dict[str, str] = {}
-    for record in synthetic.records:
-        parent = record.class_index
-        if parent is None and record.code:
-            weights = record.code["weights"]
-            parent = int(record.code["classes"][weights.index(max(weights))])
-        if parent is not None and parent < len(train.identities):
-            labels.setdefault(record.identity, train.identities[parent])
-    return labels
-
-
-def _embed(facesets: dict[str, FaceSet], options: Options) -> dict[str, dict[str, Embeddings]]:
-    """Embed every set; real faces are brought to the resolution of the release first."""
-    side = max(record.width for record in facesets["synthetic"].records) if len(facesets["synthetic"]) else 0
-    via_size = side if 0 < side < _ALIGNED_SIDE else None
-    return {
-        role: {
-            name: embed_faceset(faceset, name, compute=options, via_size=None if role == "synthetic" else via_size)
-            for name in options.recognizers
-        }
-        for role, faceset in facesets.items()
-    }
+    weights = {name: find_weights(name).sha256 for name in options.recognizers} if options.embeddings else {}
+    given = given_embeddings(options.embeddings, facesets, weights)
+    sets: Sets = {role: {} for role in facesets}
+    for role, faceset in facesets.items():
+        for name in options.recognizers:
+            side = via_size(role, facesets["synthetic"])
+            found = given.get(role, {}).get(name) or embed_faceset(faceset, name, compute=options, via_size=side)
+            check_embeddings(found, faceset, f"what the cache holds for --{role} under {name}")
+            sets[role][name] = found
+    return sets
 
 
 def _provenance(
@@ -174,58 +181,86 @@ def _result_of_earlier_run(out: Path, record: dict[str, Any]) -> dict[str, Any] 
 def _audit(
     options: Options,
     facesets: dict[str, FaceSet],
-    sets: dict[str, dict[str, Embeddings]],
+    sets: Sets,
     labels: dict[str, str] | None,
     record: dict[str, Any],
 ) -> dict[str, Any]:
     from synthface.privacy import audit
-    from synthface.report.audit_page import PairPicture, audit_page
 
+    config = options.gates
+    remediation = remediation_of(facesets)
+    signatures = {role: signatures_of(faceset) for role, faceset in facesets.items() if role != "train_other"}
+    planted = plant(facesets, sets, signatures, remediation.rounds if remediation else 1, options)
     verdict = audit(
-        synthetic=sets["synthetic"],
-        train=sets.get("train"),
-        holdout=sets.get("holdout"),
-        placebo=sets.get("placebo"),
-        config=options.gates,
+        **sets,  # type: ignore[arg-type]
+        config=config,
         labels=labels,
+        signatures=signatures,
+        planted=planted,
+        remediation=remediation,
     )
+    flagged_images: dict[str, str] = {copy.synthetic: "copy of a training photo" for copy in verdict.copies}
+    for image, names in verdict.flagged_images.items():
+        flagged_images.setdefault(image, f"training person named by {', '.join(names)}")
     kinds = {role: faceset.kind for role, faceset in facesets.items()}
-    result = {"format": "synthface-audit", "version": 1, **verdict.to_json(), "kinds": kinds, "made_by": record}
-    pictures: list[PairPicture] = []
-    best = verdict.evidence[verdict.recognizers[0]]
-    for pair in best.pairs:
-        synthetic, train = facesets["synthetic"], facesets["train"]
-        pictures.append(
-            PairPicture(
-                synthetic=synthetic.records[pair.synthetic].identity,
-                train=train.records[pair.train].identity,
-                synthetic_image=synthetic.read_image(pair.synthetic),
-                train_image=train.read_image(pair.train),
-                scores=pair.scores,
-                same_label=bool(pair.same_label),
-            )
-        )
-    common: dict[str, Any] = {
-        "provenance": record["inputs"],
-        "versions": record["versions"],
-        "remarks": _remarks(kinds),
+    result = {
+        "format": "synthface-audit",
+        "version": 2,
+        **verdict.to_json(),
+        "flagged_images": [{"image": image, "why": why} for image, why in sorted(flagged_images.items())],
+        "not_concluded": not_concluded(facesets, options.recognizers, len(labels or {})),
+        "power": [power_row(outcome, config.confidence) for outcome in planted],
+        "slices": _slices(sets, verdict.evidence, config.confidence),
+        "kinds": kinds,
+        "made_by": record,
     }
-    with atomic_folder(options.out) as folder:
-        write_json(folder / RESULT, result)
-        private = audit_page(result, verdict.evidence, pairs=pictures, public=False, **common)
-        public = audit_page(result, verdict.evidence, public=True, **common)
-        (folder / PRIVATE_PAGE).write_text(private, encoding="utf-8")
-        (folder / PUBLIC_PAGE).write_text(public, encoding="utf-8")
+    write_audit(options.out, to_json(result), verdict.evidence, facesets, remarks_on(kinds))
     return result
 
 
-def _remarks(kinds: Mapping[str, str]) -> list[str]:
-    remarks = []
-    if kinds["synthetic"] != "synthetic":
-        remarks.append(
-            f"The set audited is a {kinds['synthetic']} FaceSet, not a synthetic one: this is an experiment."
+def plant(
+    facesets: FaceSets, sets: Sets, signatures: Mapping[str, "ImageSignatures"], rounds: int, options: Options
+) -> tuple["PlantOutcome", ...]:
+    """Plant leaks in a copy of the release and search for them; nothing without training set and hold-out."""
+    if not {"train", "holdout"} <= set(sets):
+        return ()
+    from synthface.privacy.plant_search import search_plants
+    from synthface.workflows.auditing.planting import make_plants, plan_plants
+
+    synthetic, train = facesets["synthetic"], facesets["train"]
+    partners = facesets.get("placebo", synthetic)
+    plan = plan_plants(train, synthetic, len(partners), options.gates, rounds=rounds)
+
+    def embed(planted: FaceSet) -> dict[str, Embeddings]:
+        return {name: embed_faceset(planted, name, compute=options) for name in options.recognizers}
+
+    plants = make_plants(plan, train, partners, release_side(synthetic), options.gates, embed)
+    return search_plants(plants, sets["synthetic"], sets["train"], sets["holdout"], signatures["train"], options.gates)
+
+
+def remediation_of(facesets: FaceSets) -> "Remediation | None":
+    """Return what 'synthface clean' noted in the set that is audited, counted for this hold-out."""
+    noted = facesets["synthetic"].info.get("remediation")
+    if noted is None:
+        return None
+    from synthface.privacy.remediation import Remediation
+
+    holdout = facesets["holdout"].manifest_sha256 if "holdout" in facesets else "none"
+    return Remediation(
+        rounds=int(noted["audits"].get(holdout, 0)) + 1,
+        used_recognizers=tuple(noted["used_recognizers"]),
+        log_sha256=str(noted["log_sha256"]),
+    )
+
+
+def _slices(sets: Sets, evidence: Mapping[str, "Evidence"], confidence: float) -> list[dict[str, Any]]:
+    from synthface.privacy.slices import slice_by_photos
+
+    return [
+        to_json(part)
+        for name, item in evidence.items()
+        if item.person_train is not None and item.person_holdout is not None
+        for part in slice_by_photos(
+            name, sets["train"][name], sets["holdout"][name], (item.person_train, item.person_holdout), confidence
         )
-    odd = [role for role, kind in kinds.items() if role != "synthetic" and kind != "real"]
-    if odd:
-        remarks.append(f"Not real faces, though real ones belong there: {', '.join(odd)}.")
-    return remarks
+    ]

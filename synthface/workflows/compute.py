@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from synthface.core.errors import ConfigError
+from synthface.core.heap import keep_freed_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ def launch_fabric(compute: Compute) -> Any:
 
     Several devices run one process each (DDP), started here or by torchrun or SLURM.
     """
+    keep_freed_memory()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from lightning.fabric import Fabric

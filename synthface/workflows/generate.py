@@ -3,6 +3,10 @@
 Image j of a class depends on (seed, class, j) alone: the same bytes with any number of processes, whatever else is
 generated, and after an interruption. Each manifest line holds what made the image: generator, class or identity
 code, seed, psi and noise mode.
+
+--identities mixed and sampled make people that are no training class. Candidates are numbered; one is kept if a
+recogniser takes it for no training class of the generator and for no candidate kept before it, at a stated false match
+rate. --classes 0-99 are the first hundred people kept; each is named after its candidate number.
 """
 
 import logging
@@ -11,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from gan.identities import MixtureConfig, mixed_identity
+from gan.identities import Code, MixtureConfig, SampleConfig, mixed_identity, sampled_identity
 from synthface.core.errors import ConfigError
 from synthface.core.hashing import sha256_file
 from synthface.core.run_record import run_record, to_json
 from synthface.core.seeds import derive_seed
 from synthface.models import GENERATOR, shipped_model
 from synthface.workflows.compute import Compute, launch_fabric
+from synthface.workflows.generating.new_people import DistinctConfig, Kept, NewPeople
 from synthface.workflows.progress import track
 
 logger = logging.getLogger(__name__)
@@ -25,7 +30,8 @@ logger = logging.getLogger(__name__)
 EXAMPLES = """
 synthface generate --classes 0-99 --per-class 20 --out synthetic
 synthface generate --generator runs/gan --classes 0-99 --per-class 20 --out synthetic
-synthface generate --generator runs/gan --identities mixed --classes 0-499 --per-class 20 --out new-people
+synthface generate --generator runs/gan --identities sampled --classes 0-499 --per-class 20 --out new-people
+synthface generate --generator runs/gan --identities mixed --classes 0-99 --distinct.fmr 0 --out unfiltered
 synthface generate --generator model.safetensors --classes 0-9,40 --per-class 4 --psi 0.7 --out few --devices 2
 """
 
@@ -37,13 +43,16 @@ class Options(Compute):
     Args:
         generator: generator file, or the folder of a training run; default is the one that ships with the package.
         out: FaceSet to write.
-        classes: classes, or numbers of mixed identities, such as 0-99 or 0-9,40,50-59; default is all classes.
+        classes: classes, or numbers of new people, such as 0-99 or 0-9,40,50-59; default is all classes.
         per_class: images a class.
         seed: the seed from which each image's own seed is derived.
         psi: truncation; 1 keeps all variety, less moves every face towards the average one.
         noise_mode: const repeats the noise of the weights, random draws it from the image's seed, none leaves it out.
-        identities: trained shows the training classes; mixed makes people that are no training class.
+        identities: trained shows the training classes; mixed and sampled make people that are no training class, by
+            averaging a few classes or by drawing from the distribution of all.
         mixture: how mixed identities are made.
+        sample: how sampled identities are made.
+        distinct: which mixed or sampled identities are kept.
     """
 
     out: Path
@@ -53,8 +62,10 @@ class Options(Compute):
     seed: int = 0
     psi: float = 1.0
     noise_mode: Literal["const", "random", "none"] = "const"
-    identities: Literal["trained", "mixed"] = "trained"
+    identities: Literal["trained", "mixed", "sampled"] = "trained"
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+    distinct: DistinctConfig = field(default_factory=DistinctConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,29 +101,23 @@ def run(options: Options) -> None:
     file = generator_file(options.generator or shipped_model(GENERATOR))
     header, digest = read_header(file), sha256_file(file)
     classes = _chosen_classes(options, int(header["n_classes"]))
+    inputs = {"generator": digest, **(options.distinct.inputs() if options.identities != "trained" else {})}
     fabric = launch_fabric(options)
     G = load_generator(file, device=fabric.device)
-    decides = {
-        name: to_json(getattr(options, name))
-        for name in (
-            "per_class",
-            "psi",
-            "noise_mode",
-            "identities",
-            *(["mixture"] if options.identities == "mixed" else []),
-        )
-    }
     writer = FaceSetWriter(
         options.out,
         kind="synthetic",
-        record=run_record("generate", {**decides, "classes": classes}, seed=options.seed, inputs={"generator": digest}),
+        record=run_record("generate", {**_decides(options), "classes": classes}, seed=options.seed, inputs=inputs),
         extra={"generator": {"sha256": digest, **header["info"]}},
         rank=fabric.global_rank,
     )
     with writer:
         if not writer.is_complete:
+            people = _people(options, classes, G, digest, fabric)
+            if people is not None and people.facts:
+                writer.info["new_people"] = people.facts
             # Micro-batches are dealt out whole, so that an image meets the same arithmetic in any process.
-            plan = list(_plan(options, classes, G.n_classes))
+            plan = list(_plan(options, classes, G.n_classes, people))
             mine = [item for chunk in _chunks(plan)[fabric.global_rank :: fabric.world_size] for item in chunk]
             to_do = [item for item in mine if not writer.done(item.key["path"])]
             drawn = draw_images(G, to_do, psi=options.psi, noise_mode=options.noise_mode)
@@ -132,11 +137,45 @@ def run(options: Options) -> None:
         print(f"{len(faceset):,} images of {len(faceset.identities):,} identities: {options.out}")
 
 
+def _decides(options: Options) -> dict[str, Any]:
+    """Return the options that decide the images."""
+    decides = {name: getattr(options, name) for name in ("per_class", "psi", "noise_mode", "identities")}
+    if options.identities != "trained":
+        made = options.mixture if options.identities == "mixed" else options.sample
+        decides |= {"mixture" if options.identities == "mixed" else "sample": to_json(made)}
+        decides["distinct"] = options.distinct.decides()
+    return decides
+
+
+def _people(options: Options, classes: list[int], G: Any, digest: str, fabric: Any) -> Kept | None:
+    """Return the new people up to the last one asked for; None where training classes are shown."""
+    if options.identities == "trained":
+        return None
+    finder = NewPeople(
+        G,
+        digest,
+        options.distinct,
+        code=lambda index: _code(options, G.n_classes, index),
+        draw={"psi": options.psi, "noise_mode": options.noise_mode},
+        seed=derive_seed(options.seed, options.identities),
+        fabric=fabric,
+    )
+    return finder.first(max(classes) + 1)
+
+
+def _code(options: Options, n_classes: int, index: int) -> Code:
+    if options.identities == "mixed":
+        return mixed_identity(n_classes, index, options.seed, options.mixture)
+    return sampled_identity(n_classes, index, options.seed, options.sample)
+
+
 def _chosen_classes(options: Options, n_classes: int) -> list[int]:
     if options.classes is not None:
         classes = parse_ranges(options.classes)
-    elif options.identities == "mixed":
-        raise ConfigError("--identities mixed: say which and how many with --classes, for instance --classes 0-99")
+    elif options.identities != "trained":
+        raise ConfigError(
+            f"--identities {options.identities}: say which and how many with --classes, for instance --classes 0-99"
+        )
     else:
         classes = list(range(max(n_classes, 1)))
     if options.identities == "trained" and max(classes) >= max(n_classes, 1):
@@ -144,21 +183,23 @@ def _chosen_classes(options: Options, n_classes: int) -> list[int]:
     return classes
 
 
-def _plan(options: Options, classes: list[int], n_classes: int) -> Iterator[Any]:
+def _plan(options: Options, classes: list[int], n_classes: int, people: Kept | None) -> Iterator[Any]:
     """Yield a request for each image; its key holds the fields of its record."""
     from gan.sampling import ImageRequest
 
     fields: dict[str, Any]
     for k in classes:
-        if options.identities == "mixed":
-            code = mixed_identity(n_classes, k, options.seed, options.mixture)
-            identity = f"mixed-{k:06d}"
+        if people is not None:
+            number = people.candidates[k]
+            code = _code(options, n_classes, number)
+            identity = f"{options.identities}-{number:06d}"
             fields = {"code": {"classes": list(code), "weights": list(code.values())}}
         else:
-            code, identity, fields = ({k: 1.0} if n_classes else {}), f"class-{k:06d}", {"class_index": k}
+            number, code, identity = k, ({k: 1.0} if n_classes else {}), f"class-{k:06d}"
+            fields = {"class_index": k}
         for j in range(options.per_class):
             key = {"path": f"images/{identity}/{j:05d}.png", "identity": identity, **fields}
-            yield ImageRequest(seed=derive_seed(options.seed, options.identities, k, j), code=code, key=key)
+            yield ImageRequest(seed=derive_seed(options.seed, options.identities, number, j), code=code, key=key)
 
 
 def _chunks(plan: list[Any]) -> list[list[Any]]:

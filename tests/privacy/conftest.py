@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 
 from synthface.privacy import Embeddings
+from synthface.privacy.plants import KINDS, PlantOutcome
+from synthface.privacy.signatures import ImageSignatures
 
 Sets = dict[str, Embeddings]
 LATENT = 256
@@ -72,6 +75,30 @@ class Pool:
     def release(self, faces: np.ndarray, per_class: int = 8, prefix: str = "train") -> Sets:
         """A synthetic set with one class a face; by default classes carry the labels of the training people."""
         return self.world.photos(faces, per_class, names(prefix, len(faces)))
+
+
+def pictures(sets: Sets, seed: int) -> ImageSignatures:
+    """Signatures of images that have nothing to do with each other."""
+    images = next(iter(sets.values())).images
+    pixels = np.random.default_rng(seed).integers(0, 256, (len(images), 32, 32, 3), dtype=np.uint8)
+    return ImageSignatures.of_images(pixels, images)
+
+
+def all_found(n: int = 59) -> tuple[PlantOutcome, ...]:
+    """Every planted leak found by both recognisers."""
+    return tuple(PlantOutcome(key, n, n, {"one": n, "two": n}) for key in KINDS)
+
+
+@pytest.fixture(scope="session")
+def with_images() -> Callable[["Pool", Sets], dict[str, Any]]:
+    """Makes what an audit is given beyond embeddings: signatures of all images, and leaks planted as images."""
+
+    def make(pool: "Pool", synthetic: Sets) -> dict[str, Any]:
+        roles = {"synthetic": synthetic, "train": pool.train, "holdout": pool.holdout, "placebo": pool.placebo}
+        signatures = {role: pictures(sets, seed) for seed, (role, sets) in enumerate(roles.items())}
+        return {"signatures": signatures, "planted": all_found()}
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from synthface.core.errors import AuditError, ConfigError, DataError
 from synthface.privacy import AuditConfig, Embeddings, audit
 
-FAST = {"permutations": 999, "bootstraps": 200}
+FAST = {"permutations": 2999, "bootstraps": 200}
 SMALL = AuditConfig(**FAST, min_holdout=50)
 
 
@@ -41,14 +40,23 @@ def test_other_photos_of_training_people_fail(pool):
     assert verdict.claim.startswith("Real people can be found again")
 
 
-def test_clean_release_of_a_large_pool_passes(make_pool):
+def test_clean_release_of_a_large_pool_passes(make_pool, with_images):
     pool = make_pool(4, n_train=600, n_holdout=600, n_placebo=100)
     release = pool.release(pool.world.people(600), per_class=2)
     config = AuditConfig(**FAST, max_residual=0.03)  # the default needs about 3,000 people a side
-    verdict = run(pool, release, config)
+    verdict = run(pool, release, config, **with_images(pool, release))
     assert verdict.verdict == "PASS", verdict.needs
     assert verdict.needs == ()
     assert "0 of 600 classes flagged" in verdict.claim
+    assert verdict.gates["A8"].applicable is False
+
+
+def test_without_images_copies_are_not_looked_for_and_nothing_passes(pool):
+    verdict = run(pool, pool.release(pool.world.people(50), prefix="new"))
+    assert verdict.gates["A1"].passed is None
+    assert verdict.gates["V4"].passed is None
+    assert any("the images themselves" in need for need in verdict.needs)
+    assert any("images to plant" in need for need in verdict.needs)
 
 
 def test_one_leaked_class_among_many_is_named(pool):
@@ -70,18 +78,6 @@ def test_weak_linkage_at_the_strength_of_sface_fails(pool):
     assert verdict.gates["A4"].passed is False
 
 
-def test_clean_releases_do_not_fail_and_their_p_values_are_uniform(make_pool):
-    outcomes, p_values = [], []
-    for seed in range(40):
-        pool = make_pool(100 + seed, n_train=60, n_holdout=40, n_placebo=30, dimensions=32)
-        config = AuditConfig(seed=seed, permutations=199, bootstraps=50, min_holdout=20)
-        verdict = run(pool, pool.release(pool.world.people(30), per_class=4), config)
-        outcomes.append(verdict.verdict)
-        p_values += [c.value for c in verdict.gates["A2"].checks if c.key == "mean_excess" and c.recognizer == "one"]
-    assert outcomes.count("FAIL") <= 1  # 3 % of 40
-    assert stats.kstest(p_values, "uniform").pvalue > 0.01
-
-
 def test_placebo_people_in_place_of_the_set_never_fail(pool, make_pool):
     names = pool.placebo["one"].identities
     for seed in range(3):
@@ -97,7 +93,7 @@ def test_nothing_but_a_synthetic_set_is_inconclusive_and_says_what_to_give(pool)
     assert verdict.verdict == "INCONCLUSIVE"
     text = " ".join(verdict.needs)
     assert all(word in text for word in ("trained on", "hold-out", "placebo"))
-    assert all(gate.passed is None for gate in verdict.gates.values())
+    assert all(gate.passed is None for gate in verdict.gates.values() if gate.applicable)
 
 
 @pytest.mark.parametrize(("missing", "gate"), [("holdout", "V2"), ("placebo", "V3")])
@@ -166,10 +162,11 @@ def test_fewer_photos_of_training_people_would_hide_a_leak_and_withhold_a_pass(p
 
 def test_somebody_in_training_and_hold_out_is_noticed(pool):
     def doubled(train, holdout):
-        person = train.identities == "train00005"
-        rows = np.flatnonzero(person)[::2]
+        rows = np.flatnonzero(train.identities == "train00005")[::2]
+        turned = train.vectors[rows] + np.float32(1e-3)  # other photos of the same person
+        turned /= np.linalg.norm(turned, axis=1, keepdims=True)
         return Embeddings(
-            np.concatenate([holdout.vectors, train.vectors[rows]]),
+            np.concatenate([holdout.vectors, turned]),
             np.concatenate([holdout.identities, np.full(len(rows), "somebody")]),
             np.concatenate([holdout.images, train.images[rows]]),
         )

@@ -1,17 +1,19 @@
 """The audit's statistics against scipy, scikit-learn, closed forms and naive loops."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
-from sklearn.metrics import roc_auc_score
 
 from synthface.privacy.chance import ChanceMaxima
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.excess import residual_risk
 from synthface.privacy.flags import raise_alarm
 from synthface.privacy.linkage import measure_linkage
-from synthface.privacy.membership import _exceedance_p, delong_auc
-from synthface.privacy.permutation import benjamini_hochberg, holm, hypergeometric_tail, mean_difference_null, p_value
+from synthface.privacy.membership import exceedance_p
+from synthface.privacy.multiple_testing import benjamini_hochberg, holm
+from synthface.privacy.permutation import hypergeometric_tail, mean_difference_null, p_value
 from synthface.privacy.unlinkability import ScoreBins
 
 
@@ -61,17 +63,6 @@ def test_corrections_for_many_tests():
     assert holm([]) == []
 
 
-def test_delong_against_scikit_learn_and_double_loops():
-    positive, negative = rng(7).normal(0.5, 1, 60).round(1), rng(8).normal(0, 1, 45).round(1)  # with ties
-    area, (low, high) = delong_auc(positive, negative, 0.95)
-    truth = np.r_[np.ones(60), np.zeros(45)]
-    assert area == pytest.approx(roc_auc_score(truth, np.r_[positive, negative]))
-    psi = np.array([[1.0 if p > n else 0.5 if p == n else 0.0 for n in negative] for p in positive])
-    variance = psi.mean(axis=1).var(ddof=1) / 60 + psi.mean(axis=0).var(ddof=1) / 45
-    margin = stats.norm.ppf(0.95) * np.sqrt(variance)
-    assert (low, high) == pytest.approx((area - margin, area + margin))
-
-
 def test_exceedance_p_against_simulation():
     n_train, n_holdout, allowed, found = 40, 30, 2, 9
     hits = 0
@@ -79,7 +70,7 @@ def test_exceedance_p_against_simulation():
         scores = rng(seed).random(n_train + n_holdout)
         level = np.sort(scores[n_train:])[-allowed - 1]
         hits += np.count_nonzero(scores[:n_train] > level) >= found
-    assert _exceedance_p(found, n_train, allowed, n_holdout) == pytest.approx(hits / 4000, abs=0.02)
+    assert exceedance_p(found, n_train, allowed, n_holdout) == pytest.approx(hits / 4000, abs=0.02)
 
 
 def test_residual_risk_of_a_known_leak():
@@ -216,3 +207,35 @@ def test_alarm_names_the_planted_class_and_person():
     assert np.flatnonzero(alarm.adjusted <= 0.05).tolist() == [5]
     assert alarm.person[5] == 33
     assert AuditConfig().flag_rate == 0.05
+
+
+def test_statistics_of_the_same_people_meet_the_same_deals():
+    first, second = rng(40).random((2, 30)), rng(41).random((2, 20))
+    first[1], second[1] = 3 * first[0] + 1, 3 * second[0] + 1
+    null = mean_difference_null(first, second, 500, rng(42))
+    assert null.shape == (2, 500)
+    np.testing.assert_allclose(null[1], 3 * null[0], atol=1e-12)
+    np.testing.assert_allclose(null[0], mean_difference_null(first[0], second[0], 500, rng(42)))
+
+
+def test_tag_permutation_enumerates_all_deals_of_a_small_case():
+    values = np.array([0.3, 1.1, 2.0, 2.2, 3.7])
+    null = mean_difference_null(values[:2], values[2:], 20_000, rng(43))
+    exact = {
+        round(values[list(chosen)].mean() - np.delete(values, chosen).mean(), 9)
+        for chosen in itertools.combinations(range(5), 2)
+    }
+    seen, counts = np.unique(null.round(9), return_counts=True)
+    assert set(seen) == exact
+    assert counts.min() > 0.8 * 20_000 / len(exact)
+
+
+def test_holm_against_its_definition():
+    values = rng(44).random(12) ** 2
+    for limit in (0.01, 0.05, 0.3):
+        rejected = set()
+        for step, index in enumerate(np.argsort(values)):
+            if values[index] > limit / (12 - step):
+                break
+            rejected.add(int(index))
+        assert {k for k, p in enumerate(holm(values)) if p <= limit} == rejected

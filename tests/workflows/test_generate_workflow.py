@@ -10,15 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gan.config import NetworkConfig
-from gan.generator import Generator
-from gan.identities import MixtureConfig, mixed_identity
+from gan.generator import Generator, NoiseMode
+from gan.identities import MixtureConfig, SampleConfig, mixed_identity
+from gan.sampling import ImageRequest, draw_batch, draw_images
 from gan.weights import load_generator, save_generator
 from synthface.core.errors import ConfigError, WeightsError
+from synthface.core.seeds import derive_seed
 from synthface.data import FaceSet
 from synthface.workflows import generate
 from synthface.workflows.generate import parse_ranges
+from synthface.workflows.generating.new_people import DistinctConfig
+
+UNFILTERED = DistinctConfig(fmr=0)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +73,6 @@ def test_an_image_does_not_depend_on_what_else_is_generated(model: Path, tmp_pat
 
 
 def test_records_suffice_to_make_an_image_again(model: Path, tmp_path: Path) -> None:
-    from gan.sampling import ImageRequest, draw_batch
-
     faces = _generate(model, tmp_path / "set", classes="4", per_class=2, psi=0.8)
     record = faces.records[1]
     assert record.seed is not None
@@ -81,12 +86,57 @@ def test_seeds_differ_between_classes_images_and_runs(model: Path, tmp_path: Pat
     assert len(set(seeds)) == len(seeds) == 72
 
 
+_LABELS = st.tuples(st.integers(0, 11), st.integers(0, 200))
+_REFERENCE: dict[tuple[str, int, int], np.ndarray] = {}
+
+
+@given(
+    wanted=st.lists(_LABELS, min_size=1, max_size=40),
+    world_size=st.integers(1, 3),
+    noise_mode=st.sampled_from(["const", "random", "none"]),
+    data=st.data(),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_image_j_of_class_k_is_the_same_in_any_company(
+    model: Path, wanted: list[tuple[int, int]], world_size: int, noise_mode: NoiseMode, data: st.DataObject
+) -> None:
+    """Whatever is drawn with it, in whatever order, repeated or not, in however many processes."""
+    G = load_generator(model)
+
+    def request(label: tuple[int, int]) -> ImageRequest:
+        k, j = label
+        return ImageRequest(derive_seed(0, "trained", k, j), code={k: 0.75, (k + 1) % 12: 0.25}, key=label)
+
+    plan = [request(label) for label in data.draw(st.permutations(wanted))]
+    drawn: list[tuple[ImageRequest, np.ndarray]] = []
+    for rank in range(world_size):
+        mine = [item for chunk in generate._chunks(plan)[rank::world_size] for item in chunk]
+        drawn.extend(draw_images(G, mine, noise_mode=noise_mode))
+    assert sorted(item.key for item, _ in drawn) == sorted(wanted)
+    for item, image in drawn:
+        key = (noise_mode, *item.key)
+        if key not in _REFERENCE:
+            _REFERENCE[key] = draw_batch(G, [item], noise_mode=noise_mode)[0]
+        assert np.array_equal(image, _REFERENCE[key])
+
+
 @pytest.mark.slow
-def test_two_processes_give_the_same_bytes(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["trained", "mixed"])
+def test_two_processes_give_the_same_bytes(model: Path, tmp_path: Path, kind: str) -> None:
+    """Of new people too, whose choice the processes share: whom they keep, and the templates they keep them by."""
+    more = {
+        "trained": ["--noise-mode", "random"],
+        "mixed": ["--classes", "0-2", "--distinct.fmr", "1e-5", "--distinct.images", "3", "--psi", "1.5"],
+    }[kind]
     for devices in ("1", "2"):
         command = [sys.executable, "-m", "synthface", "generate", "--generator", str(model), "--per-class", "9"]
-        subprocess.run([*command, "--out", str(tmp_path / devices), "--devices", devices], check=True, timeout=240)
+        command += ["--identities", kind, *more, "--out", str(tmp_path / devices), "--devices", devices]
+        environment = {**os.environ, "SYNTHFACE_CACHE": str(tmp_path / f"cache-{devices}")}
+        subprocess.run(command, check=True, timeout=240, env=environment)
     assert _bytes(tmp_path / "1") == _bytes(tmp_path / "2")
+    if kind == "mixed":
+        one, two = (next((tmp_path / f"cache-{devices}" / "templates").iterdir()) for devices in ("1", "2"))
+        assert (one.name, one.read_bytes()) == (two.name, two.read_bytes())
 
 
 @pytest.mark.slow
@@ -117,7 +167,7 @@ def test_a_finished_set_is_left_alone_and_another_is_refused(model: Path, tmp_pa
 
 
 def test_mixed_identities(model: Path, tmp_path: Path) -> None:
-    faces = _generate(model, tmp_path / "set", classes="0-4", per_class=2, identities="mixed")
+    faces = _generate(model, tmp_path / "set", classes="0-4", per_class=2, identities="mixed", distinct=UNFILTERED)
     for record in faces.records:
         assert record.class_index is None
         assert record.code is not None
@@ -127,6 +177,19 @@ def test_mixed_identities(model: Path, tmp_path: Path) -> None:
         assert max(weights) <= 0.4
     codes = {record.identity: str(record.code) for record in faces.records}
     assert len(set(codes.values())) == 5
+
+
+def test_sampled_identities_are_drawn_from_their_code(model: Path, tmp_path: Path) -> None:
+    options = {"identities": "sampled", "sample": SampleConfig(8), "distinct": UNFILTERED}
+    faces = _generate(model, tmp_path / "set", classes="0-2", per_class=2, **options)
+    for index, record in enumerate(faces.records):
+        assert record.code is not None
+        assert record.seed is not None
+        assert len(record.code["classes"]) == 8
+        assert min(record.code["weights"]) < 0
+        code = dict(zip(record.code["classes"], record.code["weights"], strict=True))
+        again = draw_batch(load_generator(model), [ImageRequest(record.seed, code)])[0]
+        assert np.array_equal(again, faces.read_image(index))
 
 
 def test_a_mixed_identity_depends_on_its_number_and_the_seed_alone() -> None:

@@ -1,0 +1,79 @@
+"""Mated and non-mated scores of a labelled set whose non-mated pairs are too many to hold."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synthface.metrics.verification_summary import ScoredPairs
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+_MAX_NON_MATED = 1_000_000
+
+
+def mated_and_non_mated(
+    vectors: ArrayLike, labels: ArrayLike, *, max_non_mated: int = _MAX_NON_MATED
+) -> tuple[Floats, Floats]:
+    """Return the cosines of all mated pairs, and of at most about ``max_non_mated`` non-mated ones.
+
+    Args:
+        vectors: [N, D] unit embeddings.
+        labels: [N] identity of each.
+        max_non_mated: pairs to stop at.
+    """
+    unit, names = np.asarray(vectors, dtype=np.float64), np.asarray(labels)
+    kinds = (_mated_rows(names), _non_mated_rows(names, max_non_mated))
+    mated, non_mated = (np.concatenate([np.zeros(0), *(_cosines(unit, *rows) for rows in kind)]) for kind in kinds)
+    return mated, non_mated
+
+
+def sampled_pairs(vectors: ArrayLike, labels: ArrayLike, *, max_non_mated: int = _MAX_NON_MATED) -> ScoredPairs:
+    """Return the same pairs with the identities they belong to, all of one fold: what intervals need.
+
+    Raises:
+        DataError: no pair is mated, or none is non-mated.
+    """
+    unit, names = np.asarray(vectors, dtype=np.float64), np.asarray(labels)
+    parts = [
+        (same, _cosines(unit, first, second), names[first], names[second])
+        for same, kind in ((True, _mated_rows(names)), (False, _non_mated_rows(names, max_non_mated)))
+        for first, second in kind
+    ]
+    same, scores, identities_a, identities_b = zip(*parts, strict=True) if parts else ((), (), (), ())
+    sizes = [len(part) for part in scores]
+    return ScoredPairs(
+        scores=np.concatenate([np.zeros(0), *scores]),
+        same=np.repeat(np.array(same, dtype=bool), sizes),
+        folds=np.zeros(sum(sizes), dtype=np.int64),
+        identities_a=np.concatenate([names[:0], *identities_a]).astype(np.str_),
+        identities_b=np.concatenate([names[:0], *identities_b]).astype(np.str_),
+    )
+
+
+def _cosines(unit: Floats, first: Rows, second: Rows) -> Floats:
+    cosines: Floats = np.einsum("nd,nd->n", unit[first], unit[second])
+    return cosines
+
+
+def _mated_rows(names: NDArray[np.generic]) -> Iterator[tuple[Rows, Rows]]:
+    """Yield every mated pair once, identity by identity."""
+    for name in np.unique(names):
+        members = np.flatnonzero(names == name)
+        first, second = np.triu_indices(len(members), k=1)
+        yield members[first], members[second]
+
+
+def _non_mated_rows(names: NDArray[np.generic], max_non_mated: int) -> Iterator[tuple[Rows, Rows]]:
+    """Yield non-mated pairs: each row with row + s, for evenly spaced shifts s.
+
+    So every row takes part alike and the choice is the same each time. With all shifts up to N/2, which is what small
+    sets get, that is every pair once.
+    """
+    n = len(names)
+    n_shifts = min(n // 2, max(1, max_non_mated // max(n, 1)))
+    for shift in np.unique(np.linspace(1, n // 2, n_shifts).astype(int)):
+        rows = np.arange(n // 2 if 2 * shift == n else n)  # halfway round, a pair would come up from both its ends
+        others = (rows + shift) % n
+        differ = names[rows] != names[others]
+        yield rows[differ], others[differ]

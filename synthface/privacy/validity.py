@@ -1,0 +1,181 @@
+"""The checks of the validity gates that go over all recognisers: V2 to V5."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from synthface.metrics.intervals import clopper_pearson
+from synthface.privacy.config import AuditConfig
+from synthface.privacy.copies import Copies
+from synthface.privacy.inputs import AuditInputs
+from synthface.privacy.measure import Measurement
+from synthface.privacy.multiple_testing import holm
+from synthface.privacy.plants import KINDS, PlantOutcome
+from synthface.privacy.verdict import Check
+
+Results = Mapping[str, Measurement]
+
+
+def holdout_checks(
+    inputs: AuditInputs, results: Results, copies: Mapping[tuple[str, str], Copies], config: AuditConfig
+) -> list[Check]:
+    """V2: enough people in the hold-out, and nobody and no photo of the training set among them."""
+    if "holdout" not in inputs.roles or "train" not in inputs.roles:
+        return []
+    people = inputs.sizes()["holdout"]["identities"]
+    overlap = len(shared_people(results))
+    checks = [
+        Check(
+            key="people",
+            statistic="people in the hold-out",
+            value=people,
+            rule=">=",
+            threshold=config.min_holdout,
+            passed=people >= config.min_holdout,
+            n=people,
+            unit="people",
+            need=f"a hold-out of at least {config.min_holdout} people ({people} given)",
+        ),
+        Check(
+            key="overlap",
+            statistic="pairs of a training and a hold-out person that every recogniser takes for one",
+            value=overlap,
+            rule="<=",
+            threshold=0,
+            passed=overlap == 0,
+            n=people,
+            unit="people",
+            need=f"the {overlap} pairs of look-alikes between training and hold-out settled (listed in audit.json): "
+            "where they are one person, take that person out of the hold-out",
+        ),
+    ]
+    if ("holdout", "train") in copies:
+        found = len(copies["holdout", "train"])
+        checks.append(
+            Check(
+                key="photo_overlap",
+                statistic="hold-out photos that are copies of a training photo",
+                value=found,
+                rule="<=",
+                threshold=0,
+                passed=found == 0,
+                n=len(inputs.signatures["holdout"]),
+                unit="hold-out photos",
+                need=f"the {found} hold-out photos that are also in the training set taken out, with their people",
+            )
+        )
+    return checks
+
+
+def shared_people(results: Results) -> list[tuple[int, int]]:
+    """Return indices of (training, hold-out) people that every recogniser takes for one person."""
+    return sorted(set.intersection(*(result.look_alikes for result in results.values())))
+
+
+def placebo_over_recognizers(checks: list[Check], config: AuditConfig) -> list[Check]:
+    """V3: correct the placebo for the number of recognisers, since each may err."""
+    adjusted = holm([check.value for check in checks])
+    return [
+        replace(check, passed=p > config.placebo_alpha, p_adjusted=p) for check, p in zip(checks, adjusted, strict=True)
+    ]
+
+
+def power_checks(results: Results, planted: Sequence[PlantOutcome], config: AuditConfig) -> list[Check]:
+    """V4: whole people planted by their embeddings, and what was planted as images, if anything was.
+
+    A plant counts as found if any recogniser names it: any flag takes a class out.
+    """
+    return [*_people_checks(results, config), *(_planted_check(outcome, config) for outcome in planted)]
+
+
+def _people_checks(results: Results, config: AuditConfig) -> list[Check]:
+    tried = {name: result.plants_found for name, result in results.items() if result.plants_found is not None}
+    if not tried:
+        return []
+    found = np.any(list(tried.values()), axis=0)
+    level = 2 * config.confidence - 1
+    n, hits = len(found), int(found.sum())
+    interval = clopper_pearson(hits, n, level)
+    passed = n >= config.planted_people and interval[0] >= config.min_recall
+    if n < config.planted_people:
+        need = (
+            f"{config.planted_people} training people with {config.planted_photos} or more photos to plant ({n} have)"
+        )
+    else:
+        need = "recognisers that find training people better: the alarm misses too many that were planted"
+    overall = Check(
+        key="recall",
+        statistic="share of planted training people that the alarm finds, lower bound",
+        value=hits / n,
+        interval=(interval[0], interval[1]),
+        rule="lower >=",
+        threshold=config.min_recall,
+        passed=passed,
+        n=n,
+        unit="planted people",
+        need="" if passed else need,
+    )
+    alone = [
+        Check(
+            recognizer=name,
+            key="recall_alone",
+            statistic="the same by this recogniser alone",
+            value=float(one.mean()),
+            interval=tuple(clopper_pearson(int(one.sum()), n, level)),  # type: ignore[arg-type]
+            rule="reported",
+            threshold=np.nan,
+            passed=True,
+            n=n,
+            unit="planted people",
+        )
+        for name, one in tried.items()
+    ]
+    return [overall, *alone]
+
+
+def _planted_check(outcome: PlantOutcome, config: AuditConfig) -> Check:
+    kind = KINDS[outcome.kind]
+    interval = outcome.interval(config.confidence)
+    needed = config.planted_images if kind.unit == "images" else config.planted_people
+    if kind.demand == "all":
+        rule, threshold, passed = ">=", 1.0, outcome.found == outcome.n
+    elif kind.demand == "most":
+        rule, threshold, passed = "lower >=", config.min_recall, interval[0] >= config.min_recall
+    else:
+        rule, threshold, passed = "reported", np.nan, True
+    need = ""
+    if kind.demand != "reported" and outcome.n < needed:
+        passed, need = False, f"{needed} {kind.unit} to plant of the kind '{kind.key}' ({outcome.n} could be)"
+    elif not passed:
+        need = f"recognisers that find planted leaks better: {kind.words} went unfound"
+    return Check(
+        key=f"planted_{kind.key}",
+        statistic=f"share found of what was planted: {kind.words}",
+        value=outcome.recall,
+        interval=interval,
+        rule=rule,
+        threshold=threshold,
+        passed=passed,
+        n=outcome.n,
+        unit=f"planted {kind.unit}",
+        need=need,
+    )
+
+
+def unaudited_check(unaudited: int, n_images: int, config: AuditConfig) -> Check:
+    """V5: images in which no face was found are not audited (failure to acquire, ISO/IEC 19795-1)."""
+    share = unaudited / n_images
+    low, high = clopper_pearson(unaudited, n_images, 2 * config.confidence - 1)
+    return Check(
+        key="unaudited",
+        statistic="share of the synthetic images in which no face was found, and which are not audited",
+        value=share,
+        interval=(float(low), float(high)),
+        rule="<=",
+        threshold=config.max_unaudited,
+        passed=share <= config.max_unaudited,
+        n=n_images,
+        unit="synthetic images",
+        need="the images without a face taken out of the set",
+    )

@@ -1,0 +1,233 @@
+"""The loop of a generator's training: tick by tick, with measurements, checkpoints, and a step back after a failure."""
+
+import contextlib
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from synthface.core.errors import SynthfaceError
+from synthface.workflows.gan_training.journals import GanJournals
+from synthface.workflows.gan_training.pictures import write_pictures
+from synthface.workflows.gan_training.watch import timed
+
+if TYPE_CHECKING:
+    from gan.health import Finding
+    from gan.monitor import Monitor
+    from gan.trainer import GanTrainer
+    from synthface.workflows.train_gan import Options
+
+logger = logging.getLogger(__name__)
+
+Line = dict[str, Any]
+
+
+class GanLoop:
+    """Trains until time or images are used up.
+
+    Every process runs the loop; the first one measures, judges and writes while the others wait, and tells them
+    whether to step back.
+
+    Args:
+        options: of the command.
+        trainer: new; a checkpoint in the run's folder is loaded into it.
+        monitor: of the first process; None elsewhere, or where nothing is measured.
+        settings: hash of everything that must not change between parts of one run.
+    """
+
+    def __init__(self, options: "Options", trainer: "GanTrainer", monitor: "Monitor | None", settings: str) -> None:
+        self.options, self.trainer, self.monitor, self.settings = options, trainer, monitor, settings
+        self.progress = {"seconds": 0.0, "ticks": 0.0, "attempt": 0.0}
+        self._is_writer = bool(trainer.fabric.is_global_zero)
+        self._resume()
+        self._journals = (
+            GanJournals(options.out, step=trainer.step_index, attempt=int(self.progress["attempt"]))
+            if self._is_writer
+            else None
+        )
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises:
+            SynthfaceError: the training failed once more than it may roll back.
+        """
+        from gan.checkpoint import GOOD_FILE_NAME
+
+        if not (self.options.out / GOOD_FILE_NAME).exists():
+            self._save(good=True)  # what to go back to when the very first ticks fail
+        self.trainer.fabric.barrier()
+        with _bar(self.options, self.trainer) as bar, self._journals or contextlib.nullcontext():
+            last = self._is_over()
+            while not last:
+                line = self._tick(bar)
+                finding = self.trainer.fabric.broadcast(self._judge(line))
+                last = not finding and line["last"]
+                if finding:
+                    self._step_back(finding, line)
+                    bar.n = self.trainer.seen_images
+                elif self._is_writer:
+                    self._record(line)
+                self.trainer.fabric.barrier()
+
+    def _resume(self) -> None:
+        from gan.checkpoint import load_checkpoint
+        from gan.retry import begin_attempt
+
+        checkpoint = load_checkpoint(self.options.out, settings=self.settings)
+        if checkpoint is None:
+            return
+        self.trainer.load_state_dict(checkpoint["trainer"])
+        self.progress |= checkpoint["progress"]
+        begin_attempt(self.trainer, int(self.progress["attempt"]))
+        minutes = self.progress["seconds"] / 60
+        logger.info("going on after %d images, %.1f minutes", self.trainer.seen_images, minutes)
+
+    def _tick(self, bar: Any) -> Line:
+        """Train for one tick, or until a loss is no number; return its line of metrics."""
+        from gan.trainer import mean_metrics
+
+        options, trainer = self.options, self.trainer
+        images_a_tick = max(1, round(options.tick_kimg * 1000 / options.training.batch)) * options.training.batch
+        started, steps, last = time.monotonic(), [], False
+        while True:
+            steps.append(trainer.step())
+            elapsed = time.monotonic() - started
+            bar.update(options.training.batch)
+            last = trainer.agree(self._is_over(elapsed))
+            diverged = not math.isfinite(steps[-1].loss_generator + steps[-1].loss_discriminator)
+            if last or diverged or trainer.seen_images % images_a_tick == 0:
+                break
+        self.progress["seconds"] += elapsed
+        self.progress["ticks"] += 1
+        return {
+            "step": trainer.step_index,
+            "seen_images": trainer.seen_images,
+            "seconds": round(self.progress["seconds"], 1),
+            "images_per_second": round(len(steps) * options.training.batch / elapsed, 2),
+            **mean_metrics(steps),
+            "ada_p": trainer.ada.p,
+            "r_t": trainer.ada.r_t,
+            "last": last,
+        }
+
+    def _is_over(self, elapsed: float = 0.0) -> bool:
+        options = self.options
+        images_used_up = options.kimg is not None and self.trainer.seen_images >= options.kimg * 1000
+        seconds = self.progress["seconds"] + elapsed
+        return images_used_up or (options.minutes is not None and seconds >= options.minutes * 60)
+
+    def _is_due(self, ticks: int, line: Line) -> bool:
+        return ticks > 0 and (self.progress["ticks"] % ticks == 0 or bool(line["last"]))
+
+    def _judge(self, line: Line) -> "Finding | None":
+        """Measure when it is time to, draw the pictures' grid, and return what is wrong."""
+        from gan.health import diagnose, weights_are_finite
+        from gan.monitor import draw_grid
+
+        if not self._is_writer or self._journals is None:
+            return None
+        line["finite_weights"] = weights_are_finite(self.trainer.G, self.trainer.D, self.trainer.G_ema)
+        self._grid = None
+        measures = self.monitor is not None and self._is_due(self.options.monitor.ticks, line)
+        if line["finite_weights"] and (measures or self._is_due(self.options.snapshot_ticks, line)):
+            self._grid = draw_grid(self.trainer.G_ema, self.options.seed)
+            if measures and self.monitor is not None:
+                line["monitor"] = timed(self.monitor, self.trainer.G_ema, self._grid)
+        return diagnose([*self._journals.lines, line], self.options.training, self.options.health)
+
+    def _record(self, line: Line) -> None:
+        """Write a line that nothing is wrong with, the pictures, and the checkpoint."""
+        from gan.health import is_suspect
+
+        assert self._journals is not None
+        self._journals.append(line)
+        logger.info(describe(line))
+        if self._grid is not None and self._is_due(self.options.snapshot_ticks, line):
+            events = self._journals.events()
+            write_pictures(self.options.out, self._grid, line["seen_images"], self._journals.lines, events)
+        judged = "monitor" in line or (self.monitor is None and self._is_due(self.options.snapshot_ticks, line))
+        self._save(good=judged and not is_suspect(line, self.options.training, self.options.health))
+
+    def _save(self, *, good: bool) -> None:
+        from gan.checkpoint import keep_as_good, save_checkpoint
+
+        if not self._is_writer:
+            return
+        state = self.trainer.state_dict()
+        save_checkpoint(self.options.out, settings=self.settings, trainer=state, progress=self.progress)
+        if good:
+            keep_as_good(self.options.out)
+
+    def _step_back(self, finding: "Finding", line: Line) -> None:
+        """Go back to the last good checkpoint and change what makes a repeat likely; time spent stays spent."""
+        from gan.checkpoint import load_checkpoint
+        from gan.retry import LEARNING_RATE_FACTOR, begin_attempt
+
+        attempt = int(self.progress["attempt"]) + 1
+        stops = attempt > self.options.health.max_rollbacks
+        event = {
+            "event": "stop" if stops else "rollback",
+            "attempt": attempt,
+            **vars(finding),
+            "step": line["step"],
+            "seen_images": line["seen_images"],
+            "monitor": line.get("monitor"),
+        }
+        checkpoint = load_checkpoint(self.options.out, settings=self.settings, good=True)
+        assert checkpoint is not None, "a run keeps a good checkpoint from its beginning"
+        if stops:
+            self._write_event(event)
+            raise SynthfaceError(
+                f"training failed ({finding.name}): {finding.what}, after {attempt - 1} rollbacks; "
+                f"start again with {finding.remedy}; {self.options.out} keeps the last good checkpoint"
+            )
+        self.trainer.load_state_dict(checkpoint["trainer"])
+        begin_attempt(self.trainer, attempt)
+        seconds = self.progress["seconds"]
+        self.progress |= checkpoint["progress"] | {"seconds": seconds, "attempt": attempt}
+        event |= {"to_step": self.trainer.step_index, "to_seen_images": self.trainer.seen_images}
+        self._write_event({**event, "learning_rate_factor": LEARNING_RATE_FACTOR**attempt})
+        self._save(good=False)  # from here on the rollback counts, however the run ends
+        if self._journals:
+            self._journals.cut(self.trainer.step_index)
+
+    def _write_event(self, event: Line) -> None:
+        if self._journals:
+            self._journals.add_event(event)
+            logger.warning("%s (%s): %s", event["event"], event["name"], event["what"])
+
+
+def describe(line: Line) -> str:
+    """Return a line of metrics for people."""
+    text = (
+        f"{line['seen_images'] / 1000:8.1f} kimg  {line['seconds'] / 60:6.1f} min"
+        f"  {line['images_per_second']:5.1f} images/s  G {line['loss_generator']:.3f}"
+        f"  D {line['loss_discriminator']:.3f}  p {line['ada_p']:.3f}  r_t {line['r_t']:+.3f}"
+    )
+    if "monitor" in line:
+        measured = line["monitor"]
+        text += (
+            f"\n{'':14}Frechet {measured['frechet']:.3f}  recall {measured['recall']:.2f}"
+            f"  EER {measured['eer']:.3f} (real {measured['eer_real']:.3f})"
+            f"  diversity {measured['diversity']:.2f} (real {measured['diversity_real']:.2f})"
+            f"  measured in {measured['seconds']:.1f} s"
+        )
+    return text
+
+
+def _bar(options: "Options", trainer: "GanTrainer") -> Any:
+    import sys
+
+    from tqdm import tqdm
+
+    total = round(options.kimg * 1000) if options.kimg else None
+    return tqdm(
+        desc="training" if total else f"training for {options.minutes:g} min",
+        total=total,
+        initial=trainer.seen_images,
+        unit="image",
+        mininterval=0.5 if sys.stderr.isatty() else 60,
+        maxinterval=60,
+        disable=not trainer.fabric.is_global_zero,
+    )

@@ -1,0 +1,79 @@
+"""The audit's own error rates on simulated truth: null releases do not fail, leaks of published strength do."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from synthface.privacy import AuditConfig, audit
+from synthface.privacy.flags import raise_alarm
+from synthface.privacy.linkage import measure_linkage
+from synthface.privacy.linkage_checks import linkage_checks
+
+SMALL = {"permutations": 199, "bootstraps": 30, "min_holdout": 20}
+UNIFORM = ("V3 placebo_excess", "A2 mean_excess", "A4 auc", "A5 auc", "A5 p_calibrated", "A5 p_count", "A6 c_t_p")
+
+
+def null_audit(make_pool, seed):
+    pool = make_pool(1000 + seed, n_train=40, n_holdout=40, n_placebo=20, dimensions=24)
+    faces = pool.world.people(25)
+    if seed % 2:  # average faces, near to everybody: what fixed thresholds take for a leak
+        faces = 0.4 * faces + 0.6 * pool.world.people(1)
+    one = {role: getattr(pool, role)["one"] for role in ("train", "holdout", "placebo")}
+    return audit(synthetic=pool.release(faces, per_class=3)["one"], **one, config=AuditConfig(seed=seed, **SMALL))
+
+
+@pytest.fixture(scope="module")
+def null_audits(make_pool):
+    return [null_audit(make_pool, seed) for seed in range(100)]
+
+
+def test_null_releases_do_not_fail(null_audits):
+    assert sum(verdict.verdict == "FAIL" for verdict in null_audits) <= 3
+
+
+@pytest.mark.parametrize("name", UNIFORM)
+def test_p_values_of_null_releases_are_uniform(null_audits, name):
+    gate, key = name.split()
+    checks = [check for verdict in null_audits for check in verdict.gates[gate].checks if check.key == key]
+    p_values = [check.value if check.p_value is None else check.p_value for check in checks]
+    assert len(p_values) == 100
+    assert stats.kstest(p_values, "uniform").pvalue > 0.005
+
+
+def test_linkage_of_published_strength_is_found_in_99_of_100():
+    # SFace's plotted scores: same label .106 +- .111, other labels .003 +- .070, AUC .78
+    config = AuditConfig(permutations=999, bootstraps=100)
+    shown = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        similarity = rng.normal(0.003, 0.070, (60, 90)).astype(np.float32)
+        similarity[np.arange(60), np.arange(60)] = rng.normal(0.106, 0.111, 60)
+        linkage = measure_linkage(
+            similarity,
+            np.arange(60),
+            fmr=config.fmr,
+            top_pairs=config.top_pairs,
+            permutations=config.permutations,
+            bootstraps=config.bootstraps,
+            rng=rng,
+        )
+        checks = linkage_checks(linkage, 90, config, rng, "one")
+        shown += min(check.p_value for check in checks if check.p_value is not None) == 0.001
+    assert shown >= 99
+
+
+def test_one_training_person_near_to_all_classes_is_flagged_but_is_one_coincidence():
+    def unit(x):
+        return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+    rng = np.random.default_rng(4)
+    middle = rng.standard_normal((1, 64))
+    train, holdout = unit(rng.standard_normal((100, 64))), unit(rng.standard_normal((100, 64)))
+    classes = unit(middle + 0.5 * rng.standard_normal((80, 64)))
+    train[7] = unit(middle + 1.2 * rng.standard_normal((1, 64)))
+    alarm = raise_alarm(classes, train, holdout, rng)
+    assert (alarm.adjusted <= 0.05).mean() > 0.5
+    assert (alarm.person[alarm.adjusted <= 0.05] == 7).all()
+    assert alarm.p_global > 0.01
+    classes[5] = unit(train[[33]] + 0.03 * rng.standard_normal((1, 64)))  # one that is near to its class alone
+    assert raise_alarm(classes, train, holdout, rng).p_global < 1e-4

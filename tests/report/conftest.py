@@ -1,0 +1,26 @@
+"""Real sets of drawn people, and no recogniser to be loaded."""
+
+from types import SimpleNamespace
+
+import pytest
+from drawn_people import fake_embed, make, sha256_of
+
+from synthface.recognition import catalogue
+from synthface.workflows import audit
+
+
+@pytest.fixture
+def sets(tmp_path, monkeypatch):
+    """A folder with train, holdout and placebo of 40 people each; embedding is stood in for."""
+    monkeypatch.setattr(audit, "embed_faceset", fake_embed)
+    monkeypatch.setattr(catalogue, "find_weights", lambda name: SimpleNamespace(name=name, sha256=sha256_of(name)))
+    for role in ("train", "holdout", "placebo"):
+        make(tmp_path, role, {f"Real {role} {k:02d}": f"{role}{k}" for k in range(40)})
+    return tmp_path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leave the figures out: they take most of the time."""
+    monkeypatch.setattr("synthface.report.audit_page.recognizer_plots", lambda *_, **__: [])
+    monkeypatch.setattr("synthface.report.audit_page.power_plot", lambda *_, **__: None)
