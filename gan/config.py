@@ -201,8 +201,6 @@ class TrainingConfig:
         ema_rampup: the half life is never more than this share of the images seen.
         mirror: show real images mirrored half of the time.
         sampling: classes drawn as often as they have images (natural), all alike (balanced), or in between (sqrt).
-        reuse_fakes: the discriminator learns from the very images that have just moved the generator, instead of from
-            new ones; saves a tenth of the time.
         half_from: blocks of this resolution and above are trained in bfloat16, which is about twice as fast where the
             machine has it; 0 is none. Weights, their averages and all sampling stay float32.
         ada: adaptive discriminator augmentation.
@@ -222,7 +220,6 @@ class TrainingConfig:
     ema_rampup: float = 0.05
     mirror: bool = True
     sampling: Literal["natural", "balanced", "sqrt"] = "natural"
-    reuse_fakes: bool = True
     half_from: int = 0
     ada: AdaConfig = field(default_factory=AdaConfig)
     path_length: PathLengthConfig = field(default_factory=PathLengthConfig)

@@ -92,7 +92,6 @@ class GanTrainer:
         self.optimizer_G = _adam(self.G, training.learning_rate, training.path_length.interval * self._has_path_length)
         self.optimizer_D = _adam(self.D, training.learning_rate, training.r1_interval)
         self.step_index = 0
-        self._fakes: dict[int, tuple[Tensor, Tensor]] = {}
         self._synthesize = _compiled(self.G.synthesis, training.compile)
         self._discriminate = _compiled(self.D, training.compile)
 
@@ -117,7 +116,6 @@ class GanTrainer:
             length = self.path_length_step()
         loss_D, signs, real, fake = self.discriminator_step()
         penalty = self.penalty_step() if self.step_index % self.config.r1_interval == 0 else None
-        self._fakes.clear()
         self.step_index += 1
         half_life = min(self.config.ema_kimg * 1000, self.seen_images * self.config.ema_rampup)
         update_average(self.G_ema, self.G, decay(self.config.batch, half_life))
@@ -140,8 +138,6 @@ class GanTrainer:
                     figures[name] = figures.get(name, self._zero(1)) + figure * self._share
             (loss * self._share).backward()
             total[0] += adversarial.detach() * self._share
-            if self.config.reuse_fakes:
-                self._fakes[micro] = images.detach(), labels
         apply_gradients(self.fabric, self.optimizer_G, self.G)
         if self.term is not None:
             self.term.after_step(self.seen_images, self._sum)
@@ -169,10 +165,12 @@ class GanTrainer:
         """Update the discriminator; return its loss, the mean sign of its real scores, and both mean scores."""
         self._train_only(self.D)
         totals = self._zero(4)
-        for micro, batch in self._micro_batches("discriminator"):
-            fake_images, fake_labels = self._fakes.get(micro) or self._new_fakes(batch)
+        for _, batch in self._micro_batches("discriminator"):
+            # New images, not those that have just moved the generator: with these it learns visibly more slowly.
+            with torch.no_grad():
+                fake_images = self._fake(batch)
             images = torch.cat([self._augment(self._to(batch.images), batch), self._augment(fake_images, batch)])
-            labels = torch.cat([self._to(batch.labels), fake_labels])
+            labels = self._to(torch.cat([batch.labels, batch.fake_labels]))
             real, fake = self._discriminate(images, labels, parts=2).chunk(2)
             loss = discriminator_loss(real, fake)
             (loss * self._share).backward()
@@ -204,10 +202,6 @@ class GanTrainer:
         latents = draw_latents(self.G, batch, self.config.style_mixing, self.fabric.device)
         images: Tensor = self._synthesize(latents.ws, latents.noise)
         return images
-
-    @torch.no_grad()
-    def _new_fakes(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
-        return self._fake(batch), self._to(batch.fake_labels)
 
     def _augment(self, images: Tensor, batch: MicroBatch) -> Tensor:
         return augment(images, self.ada.p, batch.generator, self.config.ada.groups)

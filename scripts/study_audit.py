@@ -16,7 +16,7 @@ Writes study.json and study.svg. Stopped, it goes on where it was. Exit code 1 i
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ from synthface.workflows.progress import track
 
 Sets = dict[str, Embeddings]
 Vectors = NDArray[np.float64]
+RunAll = Callable[..., Iterable[dict[str, Any]]]  # map, or that of a pool
 NULLS = ("null", "hubs", "unequal", "duplicate")
 MAX_FALSE_ALARMS, MIN_FOUND, MIN_UNIFORM_P, POWER = 0.03, 0.99, 0.01, 0.80
 DIMENSIONS = 204  # 1 / .070 squared: the sd of SFace's published non-mated scores
@@ -99,17 +100,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for study.json, study.svg and the journal")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--holdouts", type=int, nargs="+", default=Sizes.holdouts, help="sizes for the power curve")
+    parser.add_argument("--shares", type=float, nargs="+", default=Sizes.shares, help="of leaking classes, likewise")
     parser.add_argument("--quick", action="store_true", help="a few audits of each kind, to see that it runs")
+    parser.add_argument("--so-far", action="store_true", help="run nothing: sum up what the journal holds")
     arguments = parser.parse_args()
-    sizes = Sizes.quick() if arguments.quick else Sizes()
+    holdouts, shares = tuple(arguments.holdouts), tuple(arguments.shares)
+    sizes = Sizes.quick() if arguments.quick else Sizes(holdouts=holdouts, shares=shares)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with Journal(arguments.out / "journal.jsonl") as journal, ProcessPoolExecutor(arguments.processes) as pool:
-        study = Study(journal, pool)
+        study = Study(journal, pool.map if arguments.processes > 1 else map)
         fixed = list(fixed_worlds(sizes))
-        study.run(fixed, "audits")
-        curve = [weakest_found(study, size, share, sizes) for size in sizes.holdouts for share in sizes.shares]
-        results = [study.result(world) for world in fixed]
+        if not arguments.so_far:
+            study.run(fixed, "audits")
+        points = [] if arguments.so_far else [(size, share) for size in sizes.holdouts for share in sizes.shares]
+        curve = [weakest_found(study, size, share, sizes) for size, share in points]
+        results = [result for world in fixed if (result := study.result(world))]
     summary = summarise(results, curve, complete=not arguments.quick)
+    summary["releases_owed"] = len(fixed) - len(results)
+    if results and summary["releases_owed"]:
+        summary["demands"] = {"every release audited": False}  # nothing is met by a part of them
     write_json(arguments.out / "study.json", summary)
     (arguments.out / "study.svg").write_text(figure(results, curve), encoding="utf-8")
     for name, line in summary["experiments"].items():
@@ -124,8 +134,8 @@ def main() -> int:
 class Study:
     """Audits whose results are kept in a journal, so that none is run twice."""
 
-    def __init__(self, journal: Journal, pool: ProcessPoolExecutor) -> None:
-        self._journal, self._pool = journal, pool
+    def __init__(self, journal: Journal, run_all: RunAll) -> None:
+        self._journal, self._run_all = journal, run_all
         self._known = {record["key"]: record for record in journal.records}
 
     def run(self, worlds: Sequence[World], description: str) -> None:
@@ -133,23 +143,24 @@ class Study:
         missing = [world for world in worlds if world.key not in self._known]
         if not missing:
             return
-        results = self._pool.map(run_world, missing)
+        results = self._run_all(run_world, missing)
         for record in track(results, description=description, total=len(missing), unit="audit"):
             self._journal.append(record)
             self._known[record["key"]] = record
 
     def result(self, world: World) -> dict[str, Any]:
-        """Return what an audit found."""
-        return self._known[world.key]
+        """Return what an audit found; nothing if it was not run yet."""
+        return self._known.get(world.key, {})
 
 
 def fixed_worlds(sizes: Sizes) -> Iterator[World]:
-    """Yield every release but those of the power curve."""
-    for experiment in NULLS:
-        for repeat in range(sizes.nulls if experiment == "null" else sizes.variants):
-            yield World(experiment, repeat)
-    for repeat in range(sizes.leaks):
-        yield World("leak", repeat, leaking=1.0, strength=SFACE_RESEMBLANCE)
+    """Yield every release but those of the power curve, in turns: a study that is stopped has some of each."""
+    for repeat in range(max(sizes.nulls, sizes.variants, sizes.leaks)):
+        for experiment in NULLS:
+            if repeat < (sizes.nulls if experiment == "null" else sizes.variants):
+                yield World(experiment, repeat)
+        if repeat < sizes.leaks:
+            yield World("leak", repeat, leaking=1.0, strength=SFACE_RESEMBLANCE)
 
 
 def weakest_found(study: Study, holdout: int, share: float, sizes: Sizes) -> dict[str, Any]:
@@ -349,7 +360,8 @@ def figure(results: list[dict[str, Any]], curve: list[dict[str, Any]]) -> str:
         ticks = sorted({point["holdout"] for point in curve})
         axes.set_xticks(ticks, labels=[str(tick) for tick in ticks])
         axes.minorticks_off()
-        axes.legend(loc="upper right")
+        if curve:
+            axes.legend(loc="upper right")
 
     alt = "Weakest resemblance of a class to its person that is found with 80 % power; dotted: the mean of SFace."
     return figure_svg("study", alt, draw, size=(6, 4))

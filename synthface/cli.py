@@ -18,9 +18,11 @@ from synthface.presets import config_file, preset_names
 COMMANDS = {
     "quickstart": "the main job on models that ship with the package: no data, no network",
     "prepare": "photos to an aligned FaceSet; what has no face is listed with its reason",
+    "convert": "a set from one format to another: folders, RecordIO, WebDataset, parquet, .bin, FaceSet",
     "split": "a FaceSet to train, holdout and placebo parts, disjoint by identity",
     "embed": "a FaceSet to unit embeddings under a recogniser",
     "evaluate": "verification accuracy, TMR at FMR and EER of a recogniser on a pairs file",
+    "measure": "what a labelled set is worth: separability, uniqueness, diversity, distance to real people",
     "train-gan": "train the class-conditional StyleGAN2-ADA on a FaceSet",
     "import-gan": "read an official StyleGAN2-ADA pickle without running any code in it",
     "generate": "labelled faces of people who do not exist, one seed an image",

@@ -16,7 +16,16 @@ from synthface.presets import preset_names
 
 ROOT = Path(__file__).resolve().parent.parent
 # modules in workflows that are no command
-SUPPORT = {"compute", "progress", "inversion_scores", "pairs_file", "gan_training", "auditing", "generating"}
+SUPPORT = {
+    "compute",
+    "progress",
+    "inversion_scores",
+    "pairs_file",
+    "gan_training",
+    "auditing",
+    "measuring",
+    "generating",
+}
 
 
 def _workflow(command: str):  # type: ignore[no-untyped-def]

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-_KEYWORD = "XML:com.adobe.xmp"
+XMP_KEYWORD = "XML:com.adobe.xmp"
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -35,7 +35,7 @@ def xmp_packet(set_id: str) -> str:
 def encode_marked_png(image: NDArray[np.uint8], set_id: str) -> bytes:
     """Encode [height, width, 3] uint8 as a PNG that says it is synthetic and which set it belongs to."""
     info = PngInfo()
-    info.add_itxt(_KEYWORD, xmp_packet(set_id))
+    info.add_itxt(XMP_KEYWORD, xmp_packet(set_id))
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, format="PNG", compress_level=6, pnginfo=info)
     return stream.getvalue()
@@ -45,6 +45,6 @@ def read_mark(content: bytes) -> str | None:
     """Return the XMP packet of an image file if it says that the image is synthetic, else None."""
     with Image.open(io.BytesIO(content)) as image:
         image.load()
-        packet = image.info.get("xmp") or image.info.get(_KEYWORD) or ""
+        packet = image.info.get("xmp") or image.info.get(XMP_KEYWORD) or ""
     text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
     return text if DIGITAL_SOURCE_TYPE in text else None

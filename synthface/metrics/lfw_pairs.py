@@ -1,4 +1,4 @@
-"""Reading verification pairs in the format of LFW's ``pairs.txt``."""
+"""Reading and writing verification pairs in the format of LFW's ``pairs.txt``."""
 
 from dataclasses import dataclass
 
@@ -45,6 +45,39 @@ def parse_pairs(text: str, *, source: str = "pairs file") -> list[Pair]:
         _parse_pair(words, number, (number - 2) // (2 * n_mated), source) for number, words in enumerate(lines[1:], 2)
     ]
     return pairs
+
+
+def format_pairs(pairs: list[Pair]) -> str:
+    """Write pairs as ``parse_pairs`` reads them.
+
+    Args:
+        pairs: by fold, in each fold the mated ones first and equally many of both kinds; images have the stem
+            ``Person_000n``.
+
+    Raises:
+        DataError: an image has another stem, or folds are not alike.
+    """
+    n_folds = len({pair.fold for pair in pairs})
+    n_mated = len(pairs) // (2 * n_folds) if n_folds else 0
+    expected = [(fold, same) for fold in range(n_folds) for same in (True, False) for _ in range(n_mated)]
+    if not pairs or [(pair.fold, pair.same) for pair in pairs] != expected:
+        raise DataError("pairs are not in folds of one size, with as many mated pairs first as non-mated ones after")
+    lines = [f"{n_folds}\t{n_mated}"]
+    for pair in pairs:
+        a, n, b, m = pair.first[0], _number(pair.first), pair.second[0], _number(pair.second)
+        lines.append(f"{a}\t{n}\t{m}" if pair.same else f"{a}\t{n}\t{b}\t{m}")
+    return "\n".join(lines) + "\n"
+
+
+def _number(image: ImageKey) -> int:
+    person, stem = image
+    digits = stem.removeprefix(f"{person}_")
+    if not digits.isdecimal() or _key(person, digits) != image or person.split() != [person]:
+        raise DataError(
+            f"an image is named {stem!r}: the format of LFW's pairs.txt can only name images Person_0001, Person_0002, "
+            "..., without blanks"
+        )
+    return int(digits)
 
 
 def _parse_pair(words: list[str], line: int, fold: int, source: str) -> Pair:

@@ -16,6 +16,7 @@ from synthface.metrics.set_measures import Measure, measure
 Vectors = NDArray[np.float32]
 Labels = NDArray[np.int64]
 _LEAST_PEOPLE = 6  # three on either side: what a jackknife needs
+_MOST_IMAGES = 4000
 _Z95 = 1.959963984540054
 
 
@@ -24,7 +25,8 @@ def compare_sets(
 ) -> dict[str, Any]:
     """Compare a set with half of the real people, and the other half with them in its place.
 
-    Most of these figures depend on the number of images, so all three sides have the same: the least of the three.
+    Most of these figures depend on the number of images, so all three sides have the same: the least of the three, and
+    at most 4,000, since the cost grows with the square.
 
     Args:
         vectors: [N, D] features of the set to measure; unit embeddings.
@@ -48,7 +50,7 @@ def compare_sets(
         )
     first = np.isin(real_labels, people[::2])
     sides = {"reference": np.flatnonzero(first), "control": np.flatnonzero(~first), "measured": np.arange(len(vectors))}
-    n = min(map(len, sides.values()))
+    n = min(_MOST_IMAGES, *map(len, sides.values()))
     drawn = {
         name: np.sort(numpy_generator(seed, "images", name).choice(rows, n, replace=False))
         for name, rows in sides.items()

@@ -18,7 +18,7 @@ class ChanceMaxima:
     Inside the range of the observed maxima the p-value is their exact rank. Beyond it, it comes from a generalised
     extreme value distribution F(x) = exp(-(1 - k (x - location) / scale)^(1/k)) fitted by L-moments (Hosking, Wallis
     and Wood, Technometrics 27 (1985) 251-261, equations 14 and 15). Cosine scores are bounded, so k is positive; the
-    lower end of its 95 % interval is used, and nothing below 0 (the Gumbel distribution), and the upper end of that of
+    lower end of its 99.8 % interval is used, and nothing below 0 (the Gumbel distribution), and the upper 95 % end of
     the scale, so that p errs upward, the more so the fewer maxima there are. A few
     maxima far off are people who really are in both sets, under two names; the fit leaves them out, the rank does not.
 
@@ -57,7 +57,7 @@ class ChanceMaxima:
         spread, skewness = max(2 * b1 - b0, 1e-9), 6 * b2 - 6 * b1 + b0
         c = 2 / (3 + skewness / spread) - np.log(2) / np.log(3)
         shape = 7.8590 * c + 2.9554 * c * c
-        shape -= 1.645 * np.sqrt(0.5633 / certain)  # its asymptotic variance for k near 0
+        shape -= 3.09 * np.sqrt(0.5633 / certain)  # its asymptotic variance for k near 0
         shape = float(np.clip(shape, 0.0, _LARGEST_SHAPE))
         wider = 1 + 1.645 * float(np.sqrt(0.8046 / certain))  # its asymptotic variance for k = 0
         if shape < 1e-6:

@@ -40,8 +40,9 @@ def _bound(gates: dict[str, Gate], n_classes: int, config: AuditConfig) -> str:
     leaking = min(1.0, -math.log(1 - config.confidence) / (n_classes * low))
     linkage = "" if gates["A4"].applicable else "; label linkage was not applicable"
     return (
-        f"None of {n_classes:,} classes flagged, and no image; the alarm finds {power.value:.0%} [{low:.0%}, {high:.0%}] of planted "
-        f"training people; at most {leaking:.2%} of the classes show one ({config.confidence:.0%} confidence){linkage}."
+        f"0 of {n_classes} classes flagged, and no image; "
+        f"the alarm finds {power.value:.0%} [{low:.0%}, {high:.0%}] of planted training people; "
+        f"at most {leaking:.2%} of the classes show one ({config.confidence:.0%} confidence){linkage}."
     )
 
 

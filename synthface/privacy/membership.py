@@ -135,10 +135,22 @@ def _low_false_positive_check(attack: Attack, config: AuditConfig, words: str, c
         n=len(train),
         unit="training people",
         p_value=p,
-        need=f"at least {int(np.ceil(1 / fpr))} hold-out people and several hundred training people, "
-        f"to bound the attack at a false positive rate of {fpr:.0%}",
+        need=_people_needed(value, interval, len(train), len(holdout), config),
         **common,
     )
+
+
+def _people_needed(rate: float, interval: Interval | None, n_train: int, n_holdout: int, config: AuditConfig) -> str:
+    """Return how many people it takes to bound the true positive rate, if it stays as it is."""
+    aim = f"to bound the attack at a false positive rate of {config.membership_fpr:.0%}"
+    if interval is None:
+        return f"at least {int(np.ceil(1 / config.membership_fpr))} hold-out people ({n_holdout} given), {aim}"
+    if rate >= config.max_membership_tpr:
+        return (
+            f"more training and hold-out people ({n_train} and {n_holdout} given), {aim}: it succeeds too often so far"
+        )
+    times = ((interval[1] - rate) / (config.max_membership_tpr - rate)) ** 2
+    return f"about {float(f'{n_train * times:.2g}'):.0f} training people ({n_train} given), {aim}"
 
 
 def _rate_at(attack: Attack, fpr: float, config: AuditConfig) -> tuple[int, int, Interval] | None:

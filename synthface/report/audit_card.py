@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from synthface.report.audit_page import LIMITS, coarse, worst_check
+from synthface.report.audit_page import LIMITS, coarse, profile_words, worst_check
 from synthface.report.page import number, percent
 
 _OUTCOMES = {True: "passed", False: "failed", None: "undecided"}
@@ -37,6 +37,7 @@ def _lines(result: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator
     ]
     yield from (f"- {size}" for size in sizes)
     yield f"- recognisers: {', '.join(result['recognizers'])}"
+    yield f"- limits: {profile_words(result)}"
     yield from _list("What this audit cannot say", result.get("not_concluded", []))
     yield from ("", "## Gates", "")
     yield "| id | test | value | interval | n | limit | result |"

@@ -91,6 +91,17 @@ def _add_scores(plots: list[Plot], name: str, evidence: Any, width: float) -> No
         )
         svg = density_figure(f"{name}-people", caption, people, x_label="a person's score", bin_width=width)
         _add(plots, caption, svg)
+    if evidence.other_train is not None and evidence.other_holdout is not None:
+        people = {
+            "hold-out people": (evidence.other_holdout, PURPLE),
+            "training people, by other photos": (evidence.other_train, BLUE),
+        }
+        caption = (
+            "The same by photos of the training people that were not trained on, as many of each person on both "
+            "sides: does the set remember the person, or only the photo?"
+        )
+        svg = density_figure(f"{name}-other", caption, people, x_label="a person's score", bin_width=width)
+        _add(plots, caption, svg)
 
 
 def _add_linkage(plots: list[Plot], name: str, evidence: Any, width: float) -> None:

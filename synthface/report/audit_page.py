@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from synthface.report.audit_figures import power_plot, recognizer_plots
 from synthface.report.page import image_uri, render_page
 
-_ROLES = {"synthetic": "synthetic set", "train": "training", "holdout": "hold-out", "placebo": "placebo"}
+_ROLES = {
+    "synthetic": "synthetic set",
+    "train": "training",
+    "holdout": "hold-out",
+    "placebo": "placebo",
+    "train_other": "other photos",
+}
 LIMITS = (
     "This is a measurement, not a legal opinion: it says what these recognisers and these tests find.",
     "A better recogniser than those listed may find more.",
@@ -85,10 +91,19 @@ def audit_page(
         remarks=remarks,
         roles=_ROLES,
         limits=LIMITS,
+        profile=profile_words(result),
         provenance=provenance,
         versions=versions,
         public=public,
     )
+
+
+def profile_words(result: Mapping[str, Any]) -> str:
+    """Return which limits applied, and each that is not the default one."""
+    changed = [f"{name} {here:g} (default {default:g})" for name, (default, here) in result["differences"].items()]
+    if not changed:
+        return f"profile {result['profile']}"
+    return f"profile {result['profile']}; limits that differ from the default: {', '.join(changed)}"
 
 
 def worst_check(gate: Mapping[str, Any]) -> Mapping[str, Any] | None:

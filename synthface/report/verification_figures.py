@@ -19,6 +19,7 @@ Draw = Callable[["Axes"], None]
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 _STYLES = ("-", "--", ":", "-.")  # past four recognisers colours come back, in another dash
 _DET_TICKS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+_WIDE_DET_TICKS = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95)
 _SIZE = (5.0, 4.2)
 
 
@@ -68,8 +69,13 @@ def draw_roc(axes: "Axes", scores: Scores) -> None:
     axes.legend(loc="lower right")
 
 
-def draw_det(axes: "Axes", scores: Scores) -> None:
+def draw_det(axes: "Axes", scores: Scores, *, limits: tuple[float, float] | None = None) -> None:
     """Draw FNMR over FMR in normal deviates, where normal score distributions give straight lines.
+
+    Args:
+        axes: to draw on.
+        scores: mated and non-mated scores by name of the curve.
+        limits: of both axes; None goes from what the pairs can resolve to a half.
 
     Source: Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
     """
@@ -81,9 +87,11 @@ def draw_det(axes: "Axes", scores: Scores) -> None:
         fnmr = np.clip(1 - curve.tmr, 0.5 / len(mated), 1 - 0.5 / len(mated))
         axes.plot(ndtri(fmr), ndtri(fnmr), _style(k), color=_COLOURS[k % 4], label=name)
         smallest = min(smallest, 0.5 / len(mated), 0.5 / len(non_mated))
-    low, high = float(ndtri(smallest)), float(ndtri(0.5))
+    smallest, largest = limits or (smallest, 0.5)
+    candidates = _WIDE_DET_TICKS if limits else _DET_TICKS
+    low, high = float(ndtri(smallest)), float(ndtri(largest))
     axes.plot([low, high], [low, high], color="0.6", linewidth=0.8, linestyle=":")
-    ticks = [tick for tick in _DET_TICKS if tick >= smallest]
+    ticks = [tick for tick in candidates if smallest <= tick < largest]
     for axis, set_limits in ((axes.xaxis, axes.set_xlim), (axes.yaxis, axes.set_ylim)):
         set_limits(low, high)
         axis.set_ticks([float(ndtri(tick)) for tick in ticks], labels=[f"{tick * 100:g} %" for tick in ticks])

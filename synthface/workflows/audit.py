@@ -9,6 +9,7 @@ the synthetic set leads to a training person through the generator that made it,
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,13 +42,14 @@ from synthface.workflows.auditing.report import (
     remarks_on,
     write_audit,
 )
-from synthface.workflows.compute import Compute, is_first_process
+from synthface.workflows.compute import Compute, is_first_process, launch_fabric
 from synthface.workflows.embed import embed_faceset
 
 if TYPE_CHECKING:
     from synthface.privacy.evidence import Evidence
     from synthface.privacy.plants import PlantOutcome
     from synthface.privacy.remediation import Remediation
+    from synthface.privacy.search import Search
     from synthface.privacy.signatures import ImageSignatures
 
 EXAMPLES = """
@@ -75,7 +77,7 @@ class Options(Compute):
         embeddings: files of 'synthface embed' for any of these sets, to take instead of embedding here; which set and
             recogniser each is of is known by their hashes.
         strict: the limits for a release that cannot be called back.
-        gates: the limits; set them before the run.
+        gates: YAML file of limits; set them before the run.
     """
 
     synthetic: Path
@@ -92,7 +94,7 @@ class Options(Compute):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.strict and self.gates.differences():
-            raise ConfigError("--strict sets all limits; leave out --gates.* (but for --gates.seed)")
+            raise ConfigError("--strict sets all limits; leave out --gates and --gates.* (but for --gates.seed)")
         if self.strict:
             object.__setattr__(self, "gates", AuditConfig.strict(seed=self.gates.seed))
         if len(set(self.recognizers)) < len(self.recognizers):
@@ -110,8 +112,6 @@ def run(options: Options) -> int:
     if is_first_process():
         check_files(facesets)
     sets = embed_sets(facesets, options)
-    if not is_first_process():
-        return 0
     labels = label_map(facesets)
     record = run_record(
         "audit",
@@ -122,6 +122,8 @@ def run(options: Options) -> int:
     result = _result_of_earlier_run(options.out, record)
     if result is None:
         result = _audit(options, facesets, sets, labels, record)
+    if not is_first_process():
+        return 0
     print(f"{result['verdict']}: {result['claim']}")
     for need in result["needs"]:
         print(f"  - needed: {need}")
@@ -189,7 +191,8 @@ def _audit(
 
     config = options.gates
     remediation = remediation_of(facesets)
-    signatures = {role: signatures_of(faceset) for role, faceset in facesets.items() if role != "train_other"}
+    fabric = _fabric_of(options)
+    signatures = _signatures(facesets, fabric)
     planted = plant(facesets, sets, signatures, remediation.rounds if remediation else 1, options)
     verdict = audit(
         **sets,  # type: ignore[arg-type]
@@ -198,6 +201,7 @@ def _audit(
         signatures=signatures,
         planted=planted,
         remediation=remediation,
+        search=_search_of(fabric),
     )
     flagged_images: dict[str, str] = {copy.synthetic: "copy of a training photo" for copy in verdict.copies}
     for image, names in verdict.flagged_images.items():
@@ -214,8 +218,35 @@ def _audit(
         "kinds": kinds,
         "made_by": record,
     }
-    write_audit(options.out, to_json(result), verdict.evidence, facesets, remarks_on(kinds))
+    result = to_json(result)
+    if is_first_process():
+        write_audit(options.out, result, verdict.evidence, facesets, remarks_on(kinds))
     return result
+
+
+def _fabric_of(options: Options) -> Any:
+    """Return the launched Fabric, or None for one process on the CPU, which needs none."""
+    alone = options.devices * options.nodes == 1 and options.device == "cpu" and "WORLD_SIZE" not in os.environ
+    return None if alone else launch_fabric(options)
+
+
+def _signatures(facesets: FaceSets, fabric: Any) -> dict[str, "ImageSignatures"]:
+    """Return the signatures of all sets; the first process fills the cache, the others read it."""
+    if fabric is not None and not fabric.is_global_zero:
+        fabric.barrier()
+    signatures = {role: signatures_of(faceset) for role, faceset in facesets.items() if role != "train_other"}
+    if fabric is not None and fabric.is_global_zero:
+        fabric.barrier()
+    return signatures
+
+
+def _search_of(fabric: Any) -> "Search":
+    """Return the search that suits the devices; with several, finished shards are kept in the cache."""
+    from synthface.core.cache_folder import cache_folder
+    from synthface.privacy.search import search
+    from synthface.workflows.auditing.distributed_search import distributed_search
+
+    return search if fabric is None else distributed_search(fabric, cache_folder("searches"))
 
 
 def plant(

@@ -2,7 +2,8 @@
 
 Reads pairs in the format of LFW's pairs.txt and finds each image by its source name in the FaceSet. Pairs whose
 images are not in the set are counted and reported; more than 5 % of them is an error unless --allow-missing is given.
-Intervals resample people, not pairs.
+A .bin verification set brings its own images and needs no FaceSet; nothing in it is executed.
+Intervals resample people, not pairs; a .bin names nobody, so there people are what its mated pairs tie together.
 """
 
 import json
@@ -22,11 +23,12 @@ from synthface.core.run_record import run_record, write_json
 from synthface.data import FaceSet
 from synthface.workflows.compute import Compute, is_first_process
 from synthface.workflows.embed import embed_faceset
-from synthface.workflows.pairs_file import locate_pairs
+from synthface.workflows.pairs_file import is_bin, locate_pairs, open_bin
 
 EXAMPLES = """
 synthface evaluate --faces faces --pairs pairs.txt --recognizer mobilefacenet-ms1m --out results
 synthface evaluate --faces faces --pairs pairs.txt --recognizer runs/mine --exclude split/train --out results
+synthface evaluate --pairs agedb_30.bin --recognizer mobilefacenet-ms1m --flip --out results
 """
 MAX_MISSING_SHARE = 0.05
 
@@ -38,8 +40,8 @@ class Options(Compute):
     """Options of ``synthface evaluate``.
 
     Args:
-        faces: FaceSet with the images that the pairs name.
-        pairs: pairs in the format of LFW's pairs.txt.
+        faces: FaceSet with the images that the pairs name; not for a .bin.
+        pairs: pairs in the format of LFW's pairs.txt, or a .bin verification set (aligned faces, ten folds).
         recognizer: one or more recognisers, by name or path.
         out: folder to write results.json, plots and index.html to.
         flip: add the embedding of each image's mirror before normalising.
@@ -49,10 +51,10 @@ class Options(Compute):
         seed: seed of the bootstrap.
     """
 
-    faces: Path
     pairs: Path
     recognizer: list[str]
     out: Path
+    faces: Path | None = None
     flip: bool = False
     exclude: Path | None = None
     allow_missing: bool = False
@@ -65,12 +67,15 @@ class Options(Compute):
             raise ConfigError(f"--replicates {self.replicates}: give at least 100")
         if len(set(self.recognizer)) != len(self.recognizer):
             raise ConfigError("--recognizer names one recogniser twice")
+        if is_bin(self.pairs) and (self.faces or self.exclude):
+            raise ConfigError(f"--pairs {self.pairs} brings its own images, and names nobody: no --faces, no --exclude")
+        if not is_bin(self.pairs) and self.faces is None:
+            raise ConfigError(f"--faces is missing: the FaceSet with the images that {self.pairs} names")
 
 
 def run(options: Options) -> int:
     """Evaluate every recogniser and write the results."""
-    faceset = FaceSet.load(options.faces, flag="--faces")
-    pairs = _PairList.read(options, faceset)
+    faceset, pairs = _read_pairs(options)
     from synthface.recognition.catalogue import find_weights
 
     weights = {name: find_weights(name) for name in options.recognizer}
@@ -92,6 +97,13 @@ def run(options: Options) -> int:
     return 0
 
 
+def _read_pairs(options: Options) -> tuple[FaceSet, "_PairList"]:
+    if options.faces is None:
+        return _PairList.from_bin(options.pairs)
+    faceset = FaceSet.load(options.faces, flag="--faces")
+    return faceset, _PairList.read(options, faceset)
+
+
 @dataclass(frozen=True)
 class _PairList:
     """The pairs that can be compared: rows of the FaceSet, and how many others there were."""
@@ -102,6 +114,14 @@ class _PairList:
     identities: Any  # [N, 2] str
     n_missing: int
     n_excluded: int
+
+    @classmethod
+    def from_bin(cls, path: Path) -> tuple[FaceSet, "_PairList"]:
+        faceset, listed, folds = open_bin(path)
+        rows = np.array([pair[:2] for pair in listed], dtype=np.int64)
+        identities = np.array([record.identity for record in faceset.records], dtype=np.str_)[rows]
+        same = np.array([is_same for _, _, is_same in listed], dtype=bool)
+        return faceset, cls(rows, same, np.array(folds, dtype=np.int64), identities, 0, 0)
 
     @classmethod
     def read(cls, options: Options, faceset: FaceSet) -> "_PairList":

@@ -143,23 +143,6 @@ def test_processes_share_a_step_without_changing_it(monkeypatch: pytest.MonkeyPa
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
 
 
-def test_the_discriminator_learns_from_the_images_that_moved_the_generator() -> None:
-    scored: list[torch.Tensor] = []
-    trainer = _trainer()
-    discriminate = trainer._discriminate
-
-    def record(images: torch.Tensor, labels: torch.Tensor, parts: int = 1) -> torch.Tensor:
-        scored.append(images.detach().clone())
-        return discriminate(images, labels, parts=parts)
-
-    trainer._discriminate, trainer.ada.p = record, 0.0
-    trainer.generator_step()
-    trainer.discriminator_step()
-    n_micro = TRAINING.batch // TRAINING.micro_batch
-    for micro in range(n_micro):
-        torch.testing.assert_close(scored[n_micro + micro][TRAINING.micro_batch :], scored[micro], rtol=0, atol=0)
-
-
 def test_two_batches_in_one_call_do_not_see_each_other() -> None:
     D = _trainer().D.requires_grad_(False)
     images, labels = torch.randn(16, 3, 8, 8), torch.arange(16) % 3

@@ -31,6 +31,15 @@ def test_null_releases_do_not_fail(null_audits):
     assert sum(verdict.verdict == "FAIL" for verdict in null_audits) <= 3
 
 
+def test_the_alarms_for_classes_and_images_err_upward(null_audits):
+    checks = [check for verdict in null_audits for check in verdict.gates["A3"].checks if check.p_value is not None]
+    for key in ("flagged", "flagged_images"):
+        p_values = np.array([check.p_value for check in checks if check.key == key])
+        assert len(p_values) > 80
+        assert np.mean(p_values <= 0.01) <= 0.03
+        assert np.mean(p_values <= 0.05) <= 0.08
+
+
 @pytest.mark.parametrize("name", UNIFORM)
 def test_p_values_of_null_releases_are_uniform(null_audits, name):
     gate, key = name.split()

@@ -7,7 +7,7 @@ from scipy import stats
 from synthface.privacy import AuditConfig, Embeddings, audit
 from synthface.privacy.attacks import calibrated, count_hits, hit_threshold, same_number_of_photos
 from synthface.privacy.gallery import build_gallery
-from synthface.privacy.membership import Attack, advantage, epsilon_lower, membership_checks
+from synthface.privacy.membership import Attack, _people_needed, advantage, epsilon_lower, membership_checks
 
 SMALL = AuditConfig(permutations=2999, bootstraps=50, min_holdout=20)
 
@@ -91,3 +91,12 @@ def test_a_person_is_found_by_photos_that_were_never_used(make_pool):
     }
     assert found["other_auc"].passed is not False
     assert abs(found["other_auc"].value - 0.5) < 0.15
+
+
+def test_it_says_how_many_people_it_takes():
+    def need(rate, interval, n_holdout=554):
+        return _people_needed(rate, interval, 1000, n_holdout, AuditConfig())
+
+    assert need(float("nan"), None, 60).startswith("at least 100 hold-out people (60 given)")
+    assert need(0.02, (0.01, 0.04)).startswith("about 4000 training people (1000 given)")  # half the width: four times
+    assert "more training and hold-out people" in need(0.04, (0.02, 0.06))

@@ -126,8 +126,7 @@ def test_a_training_photo_in_the_release_is_flagged_with_those_who_named_it(plan
     verdict = audit(synthetic=leaky, **sets, config=config)
     assert verdict.flagged_images[str(release["one"].images[17])] == ("one", "two")
     assert len(verdict.flagged_images) <= 2
-    assert verdict.verdict == "FAIL"
-    assert verdict.gates["A3"].passed is False
+    assert verdict.gates["A3"].passed is None  # one image of one class among 60: suspicious, never passed
     assert not audit(synthetic=release, **sets, config=config).flagged_images
 
 

@@ -74,9 +74,15 @@ def page_arguments():
             "flagged": ["Secret Class"],
             "overlap": [["Secret Person", "Other Person"]],
             "gates": {"V1": gate("V1", True, [], "validity"), "A4": gate("A4", False, [check(True), check(False)])},
+            "profile": "default",
+            "differences": {},
             "config": {"confidence": 0.95, "alpha": 0.01},
         },
-        "evidence": {"one": SimpleNamespace(**scores, ranks=rng.integers(1, 158, 158), pairs=())},
+        "evidence": {
+            "one": SimpleNamespace(
+                other_train=None, other_holdout=None, **scores, ranks=rng.integers(1, 158, 158), pairs=()
+            )
+        },
         "provenance": {"synthetic manifest": "ab" * 32},
         "versions": {"python": "3.11"},
         "pairs": [PairPicture("Secret Class", "Secret Person", face, face, {"one": 0.7}, True)],

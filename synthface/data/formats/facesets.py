@@ -1,0 +1,101 @@
+"""FaceSets as a stream of items, and made from one."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from synthface.core.errors import DataError
+from synthface.core.hashing import sha256_bytes
+from synthface.data.faceset import MANIFEST, FaceRecord, FaceSet, Kind
+from synthface.data.faceset_writer import FaceSetWriter
+from synthface.data.formats.folders import folder_name
+from synthface.data.formats.item import EXTENSIONS, Item, printable, safe_name
+
+_OWN = ("path", "identity", "sha256", "width", "height")  # what the file itself and the item say
+FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "source": (str,),
+    "alignment": (str,),
+    "landmarks": (list,),
+    "quality": (int, float),
+    "class_index": (int,),
+    "seed": (int,),
+    "generator": (str,),
+    "psi": (int, float),
+    "noise_mode": (str,),
+    "code": (dict,),
+}
+
+
+def read_faceset(root: Path) -> Iterator[Item]:
+    """Yield the images of a FaceSet in manifest order; labels number the sorted identities, as in training.
+
+    The manifest is read line by line, so that a set of any size takes the memory of its identities.
+
+    Raises:
+        DataError: an image is missing, or the manifest or an image does not match its hash.
+    """
+    label_of = {identity: label for label, identity in enumerate(sorted({r.identity for r in _records(root)}))}
+    for record in _records(root):
+        path = root / safe_name(record.path)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            raise DataError(f"{path} is missing; the FaceSet is incomplete, make it again") from None
+        if sha256_bytes(content) != record.sha256:
+            raise DataError(f"{path} does not match its hash in {MANIFEST}; make the FaceSet again")
+        fields = {key: value for key, value in record.to_json().items() if key not in _OWN}
+        yield Item(content, record.identity, record.path, label_of[record.identity], fields)
+
+
+def _records(root: Path) -> Iterator[FaceRecord]:
+    with (root / MANIFEST).open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield FaceRecord.from_json(json.loads(line))
+            except (ValueError, TypeError, AttributeError):
+                raise DataError(f"{root / MANIFEST}, line {number}: no record of an image") from None
+
+
+class FaceSetSink:
+    """Writes a FaceSet; what an interrupted run has written is kept.
+
+    Fields that a FaceSet has no place for are dropped and named in ``dropped_fields``.
+    """
+
+    def __init__(self, out: Path, *, kind: Kind, record: dict[str, Any]) -> None:
+        self.writer = FaceSetWriter(out, kind=kind, record=record)
+        self.dropped_fields: set[str] = set()
+        self._seen: set[str] = set()
+
+    def add(self, item: Item) -> None:
+        """Write one image."""
+        path = item.name if item.name.startswith("images/") else f"images/{_path(item)}"
+        if path in self._seen:
+            raise DataError(f"two images are named {printable(item.name)}; rename one of them")
+        self._seen.add(path)
+        if self.writer.done(path):
+            return
+        fields: dict[str, Any] = {"alignment": "given"}
+        for key, value in item.fields.items():
+            if key in FIELD_TYPES and isinstance(value, FIELD_TYPES[key]) and not isinstance(value, bool):
+                fields[key] = value
+            else:
+                self.dropped_fields.add(key)
+        size = {"width": item.header.width, "height": item.header.height}
+        self.writer.add(path, item.content, identity=item.identity, **size, **fields)
+
+    def finish(self) -> FaceSet:
+        """Write the manifest and move the folder into place."""
+        return self.writer.finish()
+
+    def close(self) -> None:
+        """Keep the work so far for the next run."""
+        self.writer.close()
+
+
+def _path(item: Item) -> str:
+    """Return the item's own name if it has an image's ending, else one under its identity."""
+    if item.name.endswith(tuple(EXTENSIONS.values())) or item.name.lower().endswith(".jpeg"):
+        return item.name
+    return f"{folder_name(item.identity)}/{folder_name(item.name)}{EXTENSIONS[item.header.format]}"
