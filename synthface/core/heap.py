@@ -13,7 +13,7 @@ def keep_freed_memory() -> bool:
     """Stop glibc from handing freed blocks of megabytes back to the system; returns whether it could be told.
 
     A network on a CPU frees and asks for the same few blocks at every layer. By default each goes back to the system
-    and comes again page by page, zeroed: a fifth of the time with small images. All come from one heap, so that a
+    and comes again page by page, zeroed, which shows with small images. All come from one heap, so that a
     thread finds what another has freed. Does nothing where there is no glibc.
     """
     if platform.libc_ver()[0] != "glibc":
