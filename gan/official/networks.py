@@ -1,6 +1,5 @@
 """The networks of an official pickle as plain trees of arrays and attributes."""
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.official.machine import PickleRefused, read_pickle
 from gan.official.stand_ins import NAMES, RawModule
 from synthface.core.errors import WeightsError
+from synthface.core.safe_pickle import PickleRefused, read_pickle
 
 _MAX_BYTES = 4 * 2**30  # the largest official networks have 0.4 GiB
 _MAX_DEPTH = 6
@@ -84,17 +83,16 @@ def _read(path: Path) -> Any:
             raise WeightsError(
                 f"{path} is larger than {_MAX_BYTES // 2**30} GiB, which no such pickle is; {_NEXT_STEP}"
             )
-        # A map reads no further than the file goes, whatever lengths the pickle claims.
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            try:
-                return read_pickle(content, NAMES)
-            except PickleRefused as error:
-                if "dnnlib.tflib" in str(error):
-                    raise WeightsError(
-                        f"{path} is a pickle of the TensorFlow version; convert it with the legacy.py of "
-                        "stylegan2-ada-pytorch, then import the result"
-                    ) from None
-                raise WeightsError(f"{path} {error}; {_NEXT_STEP}") from None
+        stream.seek(0)
+        try:
+            return read_pickle(stream, NAMES)
+        except PickleRefused as error:
+            if "dnnlib.tflib" in str(error):
+                raise WeightsError(
+                    f"{path} is a pickle of the TensorFlow version; convert it with the legacy.py of "
+                    "stylegan2-ada-pytorch, then import the result"
+                ) from None
+            raise WeightsError(f"{path} {error}; {_NEXT_STEP}") from None
 
 
 def _flat_network(root: RawModule) -> OfficialNetwork:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.official.machine import PickleRefused, Stateful
 from gan.official.storage import read_storage, view_storage
+from synthface.core.safe_pickle import PickleRefused, Stateful
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.official.machine import PickleRefused, read_pickle
+from synthface.core.safe_pickle import PickleRefused, read_pickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001

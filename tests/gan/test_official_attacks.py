@@ -142,10 +142,10 @@ RAW = {
     "no mark": ("IndexError", b"\x80\x02Nt."),
     "tuple of too few": ("too few values", b"\x80\x02N\x87."),
     "unknown opcode": ("unknown", b"\x80\x02\xff."),
-    "no end": ("STOP", b"\x80\x02N"),
-    "bytes longer than the file": ("only 2 remain", b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x."),
-    "text longer than the file": ("only 2 remain", b"\x80\x04\x8d" + struct.pack("<Q", 2**40) + b"x."),
-    "huge integer": ("not enough data", b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x."),
+    "no end": ("ends too early", b"\x80\x02N"),
+    "bytes longer than the file": ("ends too early", b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x."),
+    "text longer than the file": ("ends too early", b"\x80\x04\x8d" + struct.pack("<Q", 2**40) + b"x."),
+    "huge integer": ("LONG4", b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x."),
     "unreadable name": ("unreadable name", _global("posix", "\x1b[31msystem")),
 }
 

@@ -93,7 +93,7 @@ def test_nothing_is_executed(tmp_path, pair_images, protocol, where):
         "same": (pair_images, [True, True, evil]),
         "top": evil,
     }[where]
-    with pytest.raises(DataError, match="nothing was executed") as caught:
+    with pytest.raises(DataError, match="nothing in it was executed") as caught:
         read(tmp_path, pickle.dumps(value, protocol))
     assert not proof.exists()
     assert "\n" not in str(caught.value)
@@ -102,7 +102,7 @@ def test_nothing_is_executed(tmp_path, pair_images, protocol, where):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps({"images": 1}), "EMPTY_DICT"),
+        (pickle.dumps({"images": 1}), "not a pair of lists"),
         (pickle.dumps([1, 2, 3]), "not a pair of lists"),
         (pickle.dumps(([b"a", b"b", b"c"], [True])), "3 images for 1 pairs"),
         (pickle.dumps(([b"a", 7], [True])), "image 1 is no image file"),
@@ -115,7 +115,7 @@ def test_nothing_is_executed(tmp_path, pair_images, protocol, where):
         (b"\x80\x03c" + b"os\nsystem\n.", "asks for os.system"),
         (b"\x80\x03", "ends too early"),
         (b"\x80\x03e.", "damaged"),
-        (b"(\xfe", "no instruction"),
+        (b"(\xfe", "unknown instruction"),
     ],
 )
 def test_damage_is_named_in_one_line(tmp_path, content, message):

@@ -1,19 +1,22 @@
-"""A pickle machine that builds values and calls nothing.
+"""A pickle machine that builds values and calls nothing but what its caller lists.
 
 Python's own unpickler is a machine whose instructions may import and call anything. This one has only the
-instructions that data needs. ``pickletools.genops`` splits the bytes into instructions without executing them; a
-global is looked up in the list that the caller gives, never imported; attributes are never set.
+instructions that data needs; ``pickletools`` says how each of them is laid out. A global is looked up in the list
+that the caller gives, never imported; attributes are never set. With ``spans``, bytes stay in the file, so that a
+pickle of gigabytes takes the memory of its structure.
 """
 
+import codecs
+import os
 import pickletools
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
-# A network of 1024 pixels takes some 50,000. Each instruction makes at most one small object.
-MAX_INSTRUCTIONS = 2_000_000
 _LONGEST_NAME = 120
+_LONGEST_LINE = 2**28
 
 
 class PickleRefused(Exception):  # noqa: N818 (says what happened)
@@ -36,16 +39,38 @@ class Listed:
     meaning: Any
 
 
+@dataclass(frozen=True)
+class Span:
+    """Bytes that are still in the file."""
+
+    offset: int
+    length: int
+
+    def read(self, stream: IO[bytes]) -> bytes:
+        """Return the bytes."""
+        stream.seek(self.offset)
+        return stream.read(self.length)
+
+
 def read_pickle(
-    stream: Any, names: Mapping[str, Any], *, persistent: Callable[[Any], Any] | None = None, prefix: str = ""
+    stream: Any,
+    names: Mapping[str, Any],
+    *,
+    persistent: Callable[[Any], Any] | None = None,
+    spans: bool = False,
+    max_instructions: int = 2_000_000,
+    prefix: str = "",
 ) -> Any:
-    """Return the value of one pickle, leaving the stream behind its end.
+    """Return the value of the pickle that starts where a stream stands, leaving the stream behind its end.
 
     Args:
         stream: binary file, memory map or BytesIO.
         names: for each global that may occur, as ``module name``, its stand-in; functions are called with the
             pickle's arguments, anything else is only handed around.
         persistent: gives the value of a persistent id.
+        spans: leave bytes in the file and return a ``Span`` for each.
+        max_instructions: more are refused; each makes at most one small object. A network of 1024 pixels takes some
+            50,000.
         prefix: text to put before the messages of errors.
 
     Raises:
@@ -53,21 +78,77 @@ def read_pickle(
     """
     machine = _Machine(names, persistent)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count >= MAX_INSTRUCTIONS:
-                _refuse(f"has more than {MAX_INSTRUCTIONS:,} instructions")
-            if opcode.name == "STOP":
+        for count, (name, argument) in enumerate(_instructions(_Guarded(stream), spans)):
+            if count >= max_instructions:
+                _refuse(f"has more than {max_instructions:,} instructions")
+            if name == "STOP":
                 return machine.result()
-            machine.execute(opcode.name, argument)
+            machine.execute(name, argument)
     except PickleRefused as error:
         raise PickleRefused(f"{prefix}{error}") from None
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+    except (ValueError, LookupError, TypeError, ArithmeticError, MemoryError, EOFError) as error:
         raise PickleRefused(f"{prefix}is damaged ({type(error).__name__}: {error!s:.100})") from None
-    raise PickleRefused(f"{prefix}ends too early")
+    raise PickleRefused(f"{prefix}ends too early")  # not reached: the stream's end is refused before
 
 
 def _refuse(reason: str) -> NoReturn:
     raise PickleRefused(reason)
+
+
+class _Guarded:
+    """A stream that never allocates more than the file still holds."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        start = stream.tell()
+        stream.seek(0, os.SEEK_END)
+        self._size = stream.tell()
+        stream.seek(start)
+
+    def read(self, n: int) -> bytes:
+        self._check(n)
+        return bytes(self._stream.read(n))
+
+    def readline(self) -> bytes:
+        return bytes(self._stream.readline(_LONGEST_LINE))
+
+    def skip(self, n: int) -> Span:
+        self._check(n)
+        span = Span(self._stream.tell(), n)
+        self._stream.seek(n, os.SEEK_CUR)
+        return span
+
+    def _check(self, n: int) -> None:
+        if not 0 <= n <= self._size - self._stream.tell():
+            _refuse("ends too early")
+
+
+def _instructions(stream: _Guarded, spans: bool) -> Iterator[tuple[str, Any]]:
+    """Yield name and argument of each instruction."""
+    take: Callable[[int], Any] = stream.skip if spans else stream.read
+    while True:
+        code = stream.read(1).decode("latin-1")
+        opcode = _OPCODES.get(code)
+        if opcode is None:
+            _refuse(f"holds the unknown instruction {code!a}")
+        if opcode.name in _LENGTH_BYTES:
+            yield opcode.name, take(int.from_bytes(stream.read(_LENGTH_BYTES[opcode.name]), "little"))
+        elif opcode.name == "STRING":
+            yield opcode.name, _unquote(stream.readline())
+        elif opcode.name not in _KNOWN:
+            _refuse(f"uses the instruction {opcode.name}, which plain data does not need")
+        else:
+            yield opcode.name, opcode.arg.reader(cast(IO[bytes], stream)) if opcode.arg else None
+
+
+def _unquote(line: bytes) -> bytes:
+    """Read a byte string as Python 2 wrote it under protocol 0: quoted, with escapes."""
+    text = line.strip()
+    if len(text) < 2 or text[:1] not in (b"'", b'"') or text[-1:] != text[:1]:
+        _refuse("is damaged (a string without quotes)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of escapes that Python does not know
+        return bytes(codecs.escape_decode(text[1:-1])[0])
 
 
 class _Machine:
@@ -80,14 +161,12 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def execute(self, name: str, argument: Any) -> None:
-        if name in _ARGUMENT_IS_VALUE:
-            self.stack.append(argument)
-        elif name in _NEW_VALUE:
+        if name in _NEW_VALUE:
             self.stack.append(_NEW_VALUE[name]())
         elif name in _INSTRUCTIONS:
             _INSTRUCTIONS[name](self, argument)
         elif name not in _WITHOUT_EFFECT:
-            _refuse(f"uses the instruction {name}, which no network needs")
+            self.stack.append(argument)
 
     def result(self) -> Any:
         if len(self.stack) != 1 or self.marks:
@@ -103,22 +182,16 @@ class _Machine:
     def mark(self, _: None) -> None:
         self.marks.append(len(self.stack))
 
-    def tuple_since_mark(self, _: None) -> None:
-        self.stack.append(tuple(self.since_mark()))
-
     def tuple_of(self, size: int) -> None:
         if len(self.stack) < size:
             _refuse("is damaged (too few values)")
         self.stack[-size:] = [tuple(self.stack[-size:])]
 
-    def put(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    def memoize(self, _: None) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
+    def put(self, index: int | None) -> None:
+        self.memo[len(self.memo) if index is None else int(index)] = self.stack[-1]
 
     def get(self, index: int) -> None:
-        self.stack.append(self.memo[index])
+        self.stack.append(self.memo[int(index)])
 
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -142,7 +215,7 @@ class _Machine:
         if path not in self.names:
             readable = path.isascii() and path.isprintable() and len(path) <= _LONGEST_NAME
             shown = path.replace(" ", ".") if readable else "something with an unreadable name"
-            _refuse(f"asks for {shown}, which is not on the list of what a network pickle may name")
+            _refuse(f"asks for {shown}, which is not on the list of what it may name")
         self.stack.append(Listed(path, self.names[path]))
 
     def name_on_stack(self, _: None) -> None:
@@ -175,10 +248,17 @@ def _text(value: Any) -> str:
     return value
 
 
-_NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")
-_TEXTS = ("SHORT_BINUNICODE", "BINUNICODE")
-_BYTES = ("SHORT_BINBYTES", "BINBYTES", "BINBYTES8")
-_ARGUMENT_IS_VALUE = frozenset((*_NUMBERS, *_TEXTS, *_BYTES))
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+_LENGTH_BYTES = {
+    "SHORT_BINBYTES": 1,
+    "BINBYTES": 4,
+    "BINBYTES8": 8,
+    "BYTEARRAY8": 8,
+    "SHORT_BINSTRING": 1,
+    "BINSTRING": 4,
+}
+_NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG1", "LONG", "BINFLOAT")
+_TEXTS = ("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8")
 _WITHOUT_EFFECT = frozenset(("PROTO", "FRAME"))
 _NEW_VALUE: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
@@ -191,13 +271,16 @@ _NEW_VALUE: dict[str, Callable[[], Any]] = {
 }
 _INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "MARK": _Machine.mark,
-    "TUPLE": _Machine.tuple_since_mark,
+    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.since_mark())),
+    "LIST": lambda machine, _: machine.stack.append(machine.since_mark()),
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
+    "PUT": _Machine.put,
     "BINPUT": _Machine.put,
     "LONG_BINPUT": _Machine.put,
-    "MEMOIZE": _Machine.memoize,
+    "MEMOIZE": _Machine.put,
+    "GET": _Machine.get,
     "BINGET": _Machine.get,
     "LONG_BINGET": _Machine.get,
     "APPEND": lambda machine, _: machine.extend([machine.stack.pop()]),
@@ -212,3 +295,4 @@ _INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.look_up,
 }
+_KNOWN = frozenset((*_NUMBERS, *_TEXTS, *_WITHOUT_EFFECT, *_NEW_VALUE, *_INSTRUCTIONS, "STOP"))
