@@ -20,18 +20,35 @@ class Group:
         indices: the targets' numbers; they seed the start and the views.
         targets: [n, D] float32 unit vectors.
         companions: [m, D] float32 unit vectors that take part and are thrown away.
+        candidates: images made of each target.
     """
 
     number: int
     indices: tuple[int, ...]
     targets: NDArray[np.float32]
     companions: NDArray[np.float32]
+    candidates: int = 1
 
     @property
     def seed_parts(self) -> list[str]:
-        """What seeds each member, companions after the targets."""
-        targets = [f"target {index}" for index in self.indices]
-        return [*targets, *(f"companion {self.number} {k}" for k in range(len(self.companions)))]
+        """What seeds each member: all targets, all their second candidates and so on, then the companions."""
+        first = [f"target {index}" for index in self.indices]
+        others = [f"target {index} candidate {c}" for c in range(1, self.candidates) for index in self.indices]
+        return [*first, *others, *(f"companion {self.number} {k}" for k in range(len(self.companions)))]
+
+    def members(self, templates: NDArray[np.float32] | None = None, seed: int = 0) -> NDArray[np.float32]:
+        """Return unit targets of all members, in the order of ``seed_parts``.
+
+        Args:
+            templates: [N, D] unit templates of all targets in another recogniser's space, instead of the group's own;
+                companions then get random directions of that space.
+            seed: seed of those.
+        """
+        if templates is None:
+            return np.concatenate([self.targets] * self.candidates + [self.companions])
+        generator = numpy_generator(seed, "companions of an ensemble", self.number, templates.shape[1])
+        companions = _unit(generator.normal(size=(len(self.companions), templates.shape[1])))
+        return np.concatenate([templates[list(self.indices)]] * self.candidates + [companions])
 
 
 def plan_groups(targets: NDArray[np.floating], config: InversionConfig, seed: int) -> list[Group]:
@@ -41,8 +58,9 @@ def plan_groups(targets: NDArray[np.floating], config: InversionConfig, seed: in
     identity. A group below ``config.least_batch`` is therefore filled with companions, random directions of the
     embedding space drawn from the seed and the group's number.
 
-    A target's image depends on its own number, the seed, the config and the other targets of its group (through the
-    batch statistics), and on nothing in other groups: groups may run in any order, on any machine of one kind.
+    Guaranteed: a target's starts and views depend on the seed, the config and its own number alone. Its image depends,
+    beyond that, on the other targets of its group, through the batch statistics and an image they share, and on
+    nothing in other groups: groups may run in any order, on any machine of one kind.
 
     Raises:
         DataError: the targets are not [N, D], hold NaN or infinity, or a row is zero.
@@ -51,9 +69,9 @@ def plan_groups(targets: NDArray[np.floating], config: InversionConfig, seed: in
     groups = []
     for number, start in enumerate(range(0, len(vectors), config.group_size)):
         part = vectors[start : start + config.group_size]
-        missing = max(0, config.least_batch - len(part))
+        missing = max(0, config.least_batch - len(part) * config.candidates)
         companions = numpy_generator(seed, "companions", number).normal(size=(missing, vectors.shape[1]))
-        groups.append(Group(number, tuple(range(start, start + len(part))), part, _unit(companions)))
+        groups.append(Group(number, tuple(range(start, start + len(part))), part, _unit(companions), config.candidates))
     return groups
 
 

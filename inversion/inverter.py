@@ -1,17 +1,21 @@
 """The whole job: any number of targets, group by group."""
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from inversion.config import SIDE, InversionConfig, resolve_config
+from inversion.config import SIDE, InversionConfig
+from inversion.extras import TEMPLATE_ONLY, Extras
 from inversion.frozen import device_of, frozen
 from inversion.groups import plan_groups
+from inversion.identity import identity_loss
 from inversion.objective import open_objective
 from inversion.optimise import StepReport, optimise_group
+from inversion.presets import resolve_config
 from inversion.result import InversionResult
 from synthface.core.errors import DataError
 
@@ -25,12 +29,13 @@ def invert(
     config: InversionConfig | None = None,
     progress: Callable[[StepReport], None] | None = None,
     compile_step: bool = False,
+    extras: Extras = TEMPLATE_ONLY,
 ) -> InversionResult:
     """Find images whose embeddings under a recogniser are the targets, with natural batch-norm statistics.
 
-    Nothing but the recogniser and the targets is used: no generator, no faces. The same arguments on the same
-    number of threads give the same bytes; ``groups.plan_groups`` says what a target's image depends on. Memory
-    beyond the images returned does not grow with the number of targets.
+    Unless ``extras`` say so, nothing but the recogniser and the targets is used: no generator, no faces. The same
+    arguments on the same number of threads give the same bytes; ``groups.plan_groups`` says what a target's image
+    depends on. Memory beyond the images returned does not grow with the number of targets.
 
     Args:
         R: recogniser with ``BatchNorm2d`` layers, [N, 3, 112, 112] in [-1, 1] to raw embeddings [N, D], on any
@@ -41,18 +46,22 @@ def invert(
         config: all constants, instead of a preset.
         progress: called after every step.
         compile_step: compile each step with ``torch.compile``: slow to start, then about three times as fast.
+        extras: a generator as prior, further recognisers and their templates, a validator that chooses among
+            candidates; the result's ``beyond_template`` names what a thief of templates would not have.
 
     Raises:
         DataError: the targets are malformed or of another dimension than the recogniser's embeddings.
         ConfigError: no such preset, or the recogniser has no batch-norm statistics to hold images to.
     """
     groups = []
-    for report in inversion_steps(R, targets, resolve_config(preset, config), seed, compile_step=compile_step):
+    for report in inversion_steps(
+        R, targets, resolve_config(preset, config), seed, compile_step=compile_step, extras=extras
+    ):
         if progress is not None:
             progress(report)
         if report.finished is not None:
             groups.append(report.finished)
-    return InversionResult.join(groups)
+    return InversionResult.join(groups, extras.beyond_template)
 
 
 def inversion_steps(
@@ -63,6 +72,7 @@ def inversion_steps(
     *,
     skip: Collection[int] = (),
     compile_step: bool = False,
+    extras: Extras = TEMPLATE_ONLY,
 ) -> Iterator[StepReport]:
     """Do the work of ``invert`` lazily: yield a report a step; a group's last one carries its result.
 
@@ -76,13 +86,25 @@ def inversion_steps(
         seed: as in ``invert``.
         skip: numbers of groups that an earlier, interrupted run has finished.
         compile_step: as in ``invert``.
+        extras: as in ``invert``.
     """
     plan = plan_groups(targets, config, seed)
+    extras = extras.checked(len(targets))
     check_dimension(R, np.shape(targets)[1])
-    with open_objective(R, config, compiled=compile_step) as objective:
+    for model, templates in extras.ensemble:
+        check_dimension(model, templates.shape[1])
+    loss = identity_loss(config, targets, extras.centres, device_of(R))
+    # The margin loss is about one model's classes, so that further recognisers always get the cosine.
+    with ExitStack() as stack:
+        first = open_objective(R, config, compiled=compile_step, identity=loss, measured=extras.statistics)
+        objectives = [stack.enter_context(first)]
+        for model, _ in extras.ensemble:
+            objectives.append(stack.enter_context(open_objective(model, config, compiled=compile_step)))
         for group in plan:
             if group.number not in skip:
-                yield from optimise_group(R, objective, group, config, seed)
+                for objective in objectives:
+                    objective.restart()
+                yield from optimise_group(R, objectives, group, config, seed, extras)
 
 
 def check_dimension(R: nn.Module, expected: int) -> None:

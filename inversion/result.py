@@ -17,7 +17,7 @@ class GroupResult:
         indices: the targets' numbers, in order.
         images: [n, 112, 112, 3] uint8.
         cosine: [n] float32, of the recogniser's embeddings of those 8-bit images with the targets.
-        history: name of each term (``identity``, ``prior``, ``tv``, ``l2``, weighted; and ``cosine`` of the views)
+        history: name of each term (those of ``objective.TERMS``, weighted; and ``cosine`` of the views)
             to [steps] float32, means over the group with its companions.
     """
 
@@ -59,17 +59,20 @@ class InversionResult:
         cosine: [N] float32, under the inverted recogniser, after rounding to 8 bits. High values show that the
             optimisation worked, not that a person can be recognised: another recogniser has to say that.
         history: as in ``GroupResult``, [groups, steps].
+        beyond_template: what was used beside the recogniser and one template a target; see ``extras``.
     """
 
     images: NDArray[np.uint8]
     cosine: NDArray[np.float32]
     history: dict[str, NDArray[np.float32]]
+    beyond_template: tuple[str, ...] = ()
 
     @classmethod
-    def join(cls, groups: Sequence[GroupResult]) -> "InversionResult":
+    def join(cls, groups: Sequence[GroupResult], beyond_template: tuple[str, ...] = ()) -> "InversionResult":
         """Put groups together, in the order given."""
         return cls(
             images=np.concatenate([group.images for group in groups]),
             cosine=np.concatenate([group.cosine for group in groups]),
             history={name: np.stack([group.history[name] for group in groups]) for name in groups[0].history},
+            beyond_template=beyond_template,
         )

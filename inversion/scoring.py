@@ -1,19 +1,21 @@
-"""What the images give away under one recogniser, the inverted one or a judge. Free of torch."""
+"""What images give away under one recogniser, the inverted one or a judge. Free of torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.core.seeds import numpy_generator
-from synthface.metrics.intervals import bootstrap_by_identity, wilson
-from synthface.metrics.verification import threshold_at_fmr
+from inversion.cross_identity import FMRS, Threshold, cross_identity_thresholds
+from inversion.replaced_pairs import PairPlan, accuracy_tallies
+from inversion.tallies import Tally, summarise
 
-Floats = NDArray[np.floating]
-FMR = 1e-3  # where the literature on template inversion quotes its success rates
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_THRESHOLD_IMAGES = 3000  # 4.5 million pairs: a false match rate of 1e-3 rests on thousands of them
+Vectors = NDArray[np.float32]
+RANKS = (1, 5, 10)
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_BLOCK = 256  # images compared with the whole gallery at a time
 
 
 @dataclass(frozen=True)
@@ -23,119 +25,143 @@ class Gallery:
     Attributes:
         vectors: [F, D] unit embeddings.
         identities: [F] strings.
-        sources: [N] row of each target's own picture.
     """
 
-    vectors: NDArray[np.float32]
+    vectors: Vectors
     identities: NDArray[np.str_]
-    sources: NDArray[np.int64]
+
+    @cached_property
+    def thresholds(self) -> dict[str, Threshold | None]:
+        """The threshold at each FMR, from all cross-identity pairs."""
+        return cross_identity_thresholds(self.vectors, self.identities)
+
+    @cached_property
+    def first_rows(self) -> NDArray[np.int64]:
+        """[P] row of each person's first image, people sorted by name."""
+        return np.unique(self.identities, return_index=True)[1].astype(np.int64)
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """A comparison threshold and what it rests on."""
+class Bench:
+    """What the images are compared with, under one recogniser.
 
-    value: float
-    fmr: float
-    n_non_mated: int
-
-
-def cross_identity_threshold(gallery: Gallery, *, fmr: float = FMR, seed: int = 0) -> Threshold | None:
-    """Return the threshold at an FMR from all cross-identity pairs; None if there are fewer than 1 / FMR pairs.
-
-    Of galleries above 3,000 images, 3,000 drawn at random are compared.
+    Attributes:
+        targets: [N, D] what each image was to be: under the inverted recogniser the target, under a judge the unit
+            embedding of the picture behind it.
+        owners: [N] who each target is.
+        gallery: real faces, or None where there are none with names.
+        sources: [N] rows of the targets' pictures in the gallery, or None where the targets have none.
+        pairs: which comparisons the accuracy is measured on; None leaves it out.
     """
-    rows = np.arange(len(gallery.vectors))
-    if len(rows) > _THRESHOLD_IMAGES:
-        rows = np.sort(numpy_generator(seed, "threshold images").choice(rows, _THRESHOLD_IMAGES, replace=False))
-    first, second = np.triu_indices(len(rows), k=1)
-    identities = gallery.identities[rows]
-    scores = (gallery.vectors[rows] @ gallery.vectors[rows].T)[first, second]
-    return _threshold(scores[identities[first] != identities[second]], fmr)
+
+    targets: Vectors
+    owners: NDArray[np.str_]
+    gallery: Gallery | None = None
+    sources: NDArray[np.int64] | None = None
+    pairs: PairPlan | None = None
+
+    @property
+    def thresholds(self) -> Mapping[str, Threshold | None]:
+        """The threshold at each FMR; None where it is not known."""
+        return dict.fromkeys(FMRS) if self.gallery is None else self.gallery.thresholds
+
+    def real_photos(self) -> Vectors | None:
+        """Return the embeddings of the pictures behind the targets, [N, D]: what no reconstruction can beat."""
+        return None if self.gallery is None or self.sources is None else self.gallery.vectors[self.sources]
+
+    def without_own(self, owners: NDArray[np.str_]) -> NDArray[np.int64]:
+        """Return a row of another person's target for each of N; -1 where there is nobody else."""
+        n = len(owners)
+        order = np.argsort(owners, kind="stable")
+        largest = int(np.unique(owners, return_counts=True)[1].max())
+        shifted = np.empty(n, np.int64)
+        shifted[order] = np.roll(order, -largest)  # moves past the whole block of one person
+        shifted[owners[shifted] == owners] = -1
+        return shifted
 
 
-def pairs_threshold(gallery: Gallery, pairs: NDArray[np.int64], *, fmr: float = FMR) -> Threshold | None:
-    """Return the threshold at an FMR from given non-mated pairs of gallery rows, [P, 2]; None if they are too few."""
-    return _threshold(np.einsum("nd,nd->n", gallery.vectors[pairs[:, 0]], gallery.vectors[pairs[:, 1]]), fmr)
-
-
-def _threshold(non_mated: Floats, fmr: float) -> Threshold | None:
-    if len(non_mated) * fmr < 1:
-        return None
-    return Threshold(threshold_at_fmr(non_mated, fmr), fmr, len(non_mated))
-
-
-def score_images(images: Floats, targets: Floats, identities: NDArray[np.str_], *, seed: int = 0) -> dict[str, Any]:
-    """Compare images with their own targets and, as the floor, with everybody else's.
+def score_images(images: Vectors, bench: Bench, *, real: bool = False, seed: int = 0) -> dict[str, Any]:
+    """Compare images with their targets, with other photos of the same people and with everybody else.
 
     Args:
         images: [N, D] unit embeddings of the images.
-        targets: [N, D] unit embeddings of the targets, or of their pictures under a judge.
-        identities: [N] who each target is.
+        bench: what they are compared with.
+        real: the images are the very pictures behind the targets, so that comparing the two would say nothing.
         seed: seed of the bootstrap.
 
     Returns:
-        ``cosine_mean`` with a 95 % interval (bootstrap by identity), ``cosine_quantiles``, and ``floor_mean``: the
-        mean over all pairs of an image and a target of somebody else (None if there is one person only).
+        By name, each a number or None where it cannot be measured, and again under ``intervals`` (95 %, by identity)
+        and ``counts`` (comparisons behind it): ``cosine_mean`` to the target; ``cosine_other_photos`` to the
+        person's other photos; ``sar_type1_at_fmr_F``, how often an image passes for the picture behind its target;
+        ``sar_type2_at_fmr_F``, how often for another photo of the person; ``strangers_at_fmr_F``, for a photo of
+        somebody else; ``rankK``, how often the person is among the K nearest of all people of the gallery, one photo
+        each, the picture behind the target never among them; ``accuracy_one_side`` and ``accuracy_both_sides``, see
+        ``replaced_pairs``. And ``cosine_quantiles``.
     """
-    products = images.astype(np.float64) @ targets.astype(np.float64).T
-    own = np.diagonal(products)
-    others = products[identities[:, None] != identities[None, :]]
-    return {
-        "cosine_mean": float(own.mean()),
-        "cosine_interval": _interval_of_mean(own, identities, seed),
-        "cosine_quantiles": {f"{q:g}": float(np.quantile(own, q)) for q in QUANTILES},
-        "floor_mean": float(others.mean()) if others.size else None,
-    }
+    own = np.einsum("nd,nd->n", images, bench.targets).astype(np.float64)
+    once = np.ones(len(images))
+    tallies = {} if real else {"cosine_mean": Tally(own, once, is_share=False)}
+    tallies |= _against_gallery(images, bench)
+    if not real:
+        for name, threshold in bench.thresholds.items():
+            accepted = (own >= threshold.value).astype(np.float64) if threshold else 0 * once
+            tallies[f"sar_type1_at_fmr_{name}"] = Tally(accepted, once if threshold else 0 * once)
+    if bench.pairs is not None and bench.gallery is not None:
+        tallies |= accuracy_tallies(images, bench.gallery.vectors, bench.pairs)
+    quantiles = None if real else {f"{q:g}": float(np.quantile(own, q)) for q in _QUANTILES}
+    return {**summarise(tallies, bench.owners, seed=seed), "cosine_quantiles": quantiles}
 
 
-def attack_success(images: Floats, gallery: Gallery, threshold: Threshold, *, seed: int = 0) -> dict[str, Any]:
-    """Return how often the images pass for their targets at a threshold.
+def _against_gallery(images: Vectors, bench: Bench) -> dict[str, Tally]:
+    n, gallery = len(images), bench.gallery
+    names = [f"{kind}_at_fmr_{fmr}" for kind in ("sar_type2", "strangers") for fmr in FMRS]
+    names += [f"rank{k}" for k in RANKS]
+    tallies = {name: Tally(np.zeros(n), np.zeros(n)) for name in names}
+    tallies["cosine_other_photos"] = Tally(np.zeros(n), np.zeros(n), is_share=False)
+    if gallery is None:
+        return tallies
+    for start in range(0, n, _BLOCK):
+        rows = slice(start, min(start + _BLOCK, n))
+        scores = images[rows] @ gallery.vectors.T
+        same = bench.owners[rows, None] == gallery.identities[None, :]
+        mates = same.copy()
+        if bench.sources is not None:
+            mates[np.arange(len(mates)), bench.sources[rows]] = False
+        for fmr, threshold in bench.thresholds.items():
+            if threshold is None:
+                continue
+            accepted = scores >= np.float32(threshold.value)
+            for kind, compared in (("sar_type2", mates), ("strangers", ~same)):
+                tally = tallies[f"{kind}_at_fmr_{fmr}"]
+                tally.sums[rows] = (accepted & compared).sum(axis=1)
+                tally.counts[rows] = compared.sum(axis=1)
+        other = tallies["cosine_other_photos"]
+        other.counts[rows] = mates.sum(axis=1)
+        other.sums[rows] = np.where(mates, scores, 0).sum(axis=1, dtype=np.float64)
+        ranks = identification_ranks(scores, mates, same, gallery.first_rows)
+        for k in RANKS:
+            tallies[f"rank{k}"].counts[rows] = ranks > 0
+            tallies[f"rank{k}"].sums[rows] = (ranks > 0) & (ranks <= k)
+    return tallies
+
+
+def identification_ranks(
+    scores: NDArray[np.float32],
+    mates: NDArray[np.bool_],
+    same: NDArray[np.bool_],
+    first_rows: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the rank of each image's person among all people of a gallery with one photo each; 0 if not enrolled.
+
+    Everybody is enrolled with their first photo, the image's person with the first that is not the source.
 
     Args:
-        images: [N, D] unit embeddings of the images.
-        gallery: the real faces.
-        threshold: where pairs are accepted.
-        seed: seed of the bootstrap.
-
-    Returns:
-        Success attack rates (SAR) with 95 % intervals (bootstrap by identity; Wilson's over people where
-        all or none are accepted): ``type_1`` against the very picture behind the target,
-        ``type_2`` against the other pictures of that person (None without any) beside ``real_tmr``, the rate of the
-        target's own picture on the same pairs, and ``floor``, the rate against everybody else's pictures.
+        scores: [n, F] against every gallery image.
+        mates: [n, F] the person's photos but for the source.
+        same: [n, F] the person's photos.
+        first_rows: [P] row of each person's first photo.
     """
-    vectors, people = gallery.vectors, gallery.identities
-    owners = people[gallery.sources]
-    scores = images @ vectors.T  # [N, F]
-    accepted = scores >= threshold.value
-    same = owners[:, None] == people[None, :]
-    rates: dict[str, Any] = {"threshold": threshold.value, "fmr": threshold.fmr, "n_non_mated": threshold.n_non_mated}
-    rows = np.arange(len(images))
-    rates["type_1"] = _rate(accepted[rows, gallery.sources], owners, seed)
-    rates["floor"] = float(accepted[~same].mean()) if (~same).any() else None
-    same[rows, gallery.sources] = False
-    rates["type_2"] = rates["real_tmr"] = None
-    if same.any():
-        image, other = np.nonzero(same)
-        rates["type_2"] = _rate(accepted[image, other], owners[image], seed)
-        real = np.einsum("nd,nd->n", vectors[gallery.sources[image]], vectors[other]) >= threshold.value
-        rates["real_tmr"] = _rate(real, owners[image], seed)
-    return rates
-
-
-def _rate(accepted: NDArray[np.bool_], identities: NDArray[np.str_], seed: int) -> dict[str, Any]:
-    values = accepted.astype(np.float64)
-    rate = float(values.mean())
-    if rate in (0, 1):  # resampling equal values shows no spread; the people bound it all the same
-        n_people = len(np.unique(identities))
-        interval = list(wilson(int(rate) * n_people, n_people))
-    else:
-        interval = _interval_of_mean(values, identities, seed)
-    return {"rate": rate, "interval": interval, "n_pairs": len(values)}
-
-
-def _interval_of_mean(values: Floats, identities: NDArray[np.str_], seed: int) -> list[float]:
-    def mean(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return {"mean": weights @ values / weights.sum(axis=1)}
-
-    return list(bootstrap_by_identity(mean, identities, identities, seed=seed)["mean"])
+    own = scores[np.arange(len(scores)), mates.argmax(axis=1)]
+    strangers = ~same[:, first_rows]
+    ahead = ((scores[:, first_rows] >= own[:, None]) & strangers).sum(axis=1)
+    return np.where(mates.any(axis=1), ahead + 1, 0)

@@ -1,71 +1,79 @@
-"""Targets as they come: embeddings of a FaceSet, an embeddings file, or a plain array."""
+"""Vectors as they come in files: ``.npy``, plain ``.npz``, and the class centres in a ``.safetensors`` file."""
 
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inversion.groups import check_targets
 from synthface.core.errors import DataError
-from synthface.core.seeds import numpy_generator
-from synthface.data.embeddings import Embeddings
+
+READABLE = (".npy", ".npz", ".safetensors")
 
 
-@dataclass(frozen=True)
-class TargetSet:
-    """What to invert, chosen from all there is.
+def read_array(path: Path, *, flag: str, dimension: int | None = None) -> NDArray[np.float32]:
+    """Read vectors, [N, D] float32, of any length but zero.
 
-    Attributes:
-        vectors: [N, D] unit targets.
-        identities: [N] who each target is.
-        names: [N] the image behind each target, or the row in the file.
-        rows: [N] rows of the whole collection that were chosen, increasing.
-        everything: embeddings of the whole collection, or None for an array without names.
-    """
+    An ``.npy`` file holds [N, D] or a single [D]. Of an ``.npz`` or ``.safetensors`` file the one matrix is taken
+    that it holds; among several, the one whose rows (or, as some frameworks store a head, columns) have
+    ``dimension`` numbers.
 
-    vectors: NDArray[np.float32]
-    identities: NDArray[np.str_]
-    names: NDArray[np.str_]
-    rows: NDArray[np.int64]
-    everything: Embeddings | None
-
-    @classmethod
-    def choose(cls, everything: Embeddings, limit: int | None, seed: int) -> "TargetSet":
-        """Take all embeddings, or ``limit`` of them at random."""
-        rows = choose_rows(len(everything), limit, seed)
-        part = everything.take(rows)
-        return cls(check_targets(part.vectors), part.identities, part.images, rows, everything)
-
-    @classmethod
-    def from_array(cls, vectors: NDArray[np.floating], limit: int | None, seed: int) -> "TargetSet":
-        """Take the rows of an array, or ``limit`` of them at random; each counts as a person of its own."""
-        rows = choose_rows(len(vectors), limit, seed)
-        names = np.array([f"row-{row:06d}" for row in rows], dtype=np.str_)
-        return cls(check_targets(vectors[rows]), names, names, rows, None)
-
-
-def choose_rows(n: int, limit: int | None, seed: int) -> NDArray[np.int64]:
-    """Return all row numbers, or ``limit`` of them drawn at random, increasing."""
-    rows = np.arange(n)
-    if limit is not None and limit < n:
-        rows = np.sort(numpy_generator(seed, "targets").choice(rows, limit, replace=False))
-    return rows
-
-
-def read_array(path: Path, *, flag: str = "--embeddings") -> NDArray[np.floating]:
-    """Read targets from ``.npy``, [N, D] or a single [D].
+    Args:
+        path: the file.
+        flag: the option that named it, for messages.
+        dimension: numbers in an embedding of the recogniser.
 
     Raises:
-        DataError: missing, damaged, or not an array of numbers.
+        DataError: missing, damaged, or without exactly one matrix that fits; or a row is zero or not finite.
     """
     if not path.is_file():
         raise DataError(f"{flag} {path} does not exist")
+    if path.suffix not in READABLE:
+        raise DataError(f"{flag} {path}: only {', '.join(READABLE)} files are read (others can run code)")
+    arrays = _read(path, flag)
+    array = next(iter(arrays.values())) if path.suffix == ".npy" else _the_matrix(arrays, path, flag, dimension)
+    if array.ndim == 1:
+        array = array[None]
+    if path.suffix != ".npy" and dimension is not None and array.shape[1] != dimension == array.shape[0]:
+        array = array.T
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise DataError(f"{flag} {path} is not a .npy file of plain numbers") from None
-    try:
-        return check_targets(array[None] if array.ndim == 1 else array)
+        check_targets(array)
     except DataError as error:
         raise DataError(f"{flag} {path}: {error}") from None
+    return array.astype(np.float32)
+
+
+def _read(path: Path, flag: str) -> Mapping[str, NDArray[Any]]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import SafetensorError, safe_open
+
+            try:
+                with safe_open(path, framework="np") as file:
+                    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            except (SafetensorError, TypeError) as error:  # TypeError: of a type that numpy does not know
+                raise ValueError(str(error)) from None
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"array": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        raise DataError(f"{flag} {path} is not a {path.suffix} file of plain numbers") from None
+
+
+def _the_matrix(
+    arrays: Mapping[str, NDArray[Any]], path: Path, flag: str, dimension: int | None
+) -> NDArray[np.floating]:
+    matrices = {
+        name: array for name, array in arrays.items() if array.ndim == 2 and np.issubdtype(array.dtype, np.floating)
+    }
+    if len(matrices) > 1 and dimension is not None:
+        matrices = {name: array for name, array in matrices.items() if dimension in array.shape}
+    if len(matrices) != 1:
+        found = ", ".join(sorted(matrices)[:4]) or "none"
+        raise DataError(f"{flag} {path} needs one matrix of embeddings and has {len(matrices)} that could be ({found})")
+    return next(iter(matrices.values()))

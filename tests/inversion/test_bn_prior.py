@@ -7,28 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from inversion.bn_prior import BatchNormStatistics, batch_moments, layer_distance
+from inversion.bn_prior import BatchNormStatistics, Reference, layer_weights, prior_distance
 from synthface.core.errors import ConfigError
-
-
-def test_moments_equal_naive_ones() -> None:
-    features = torch.randn(3, 4, 5, 6, generator=torch.Generator().manual_seed(0)) * 3 + 7
-    for layout in (torch.contiguous_format, torch.channels_last):
-        mean, variance = batch_moments(features.contiguous(memory_format=layout))
-        columns = features.permute(1, 0, 2, 3).reshape(4, -1).double().numpy()
-        np.testing.assert_allclose(mean, columns.mean(1), rtol=1e-5)
-        np.testing.assert_allclose(variance, columns.var(1), rtol=1e-4)
-
-
-def test_moments_have_the_gradient_of_naive_ones() -> None:
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(3, 4, 5, 6, generator=generator, requires_grad=True)
-    of_mean, of_variance = torch.randn(2, 4, generator=generator)
-    mean, variance = batch_moments(features)
-    (ours,) = torch.autograd.grad((mean * of_mean + variance * of_variance).sum(), features)
-    naive = (features.mean((0, 2, 3)) * of_mean).sum() + (features.var((0, 2, 3), correction=0) * of_variance).sum()
-    (theirs,) = torch.autograd.grad(naive, features)
-    torch.testing.assert_close(ours, theirs)
 
 
 def test_collector_records_inputs_of_2d_layers_in_order(tiny: nn.Module, naturals: torch.Tensor) -> None:
@@ -44,10 +24,59 @@ def test_collector_records_inputs_of_2d_layers_in_order(tiny: nn.Module, natural
     torch.testing.assert_close(taken[1][1][1], second.var((0, 2, 3), correction=0))
 
 
-def test_hooks_go_away_also_after_an_error(tiny: nn.Module, naturals: torch.Tensor) -> None:
+def test_nothing_is_left_on_the_model_also_after_an_error(tiny: nn.Module, naturals: torch.Tensor) -> None:
+    with BatchNormStatistics(tiny):
+        assert "forward" in vars(tiny.features[1])
     with pytest.raises(RuntimeError, match="expected input"), BatchNormStatistics(tiny):
         tiny(naturals[:, :2])
-    assert not any(module._forward_pre_hooks for module in tiny.modules())
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in tiny.modules())
+    assert not any("forward" in vars(module) for module in tiny.modules())
+
+
+def test_watching_changes_neither_output_nor_gradient(tiny: nn.Module, naturals: torch.Tensor) -> None:
+    plain, watched = (naturals.clone().requires_grad_() for _ in range(2))
+    expected = tiny(plain)
+    expected.square().sum().backward()
+    tiny.requires_grad_(False)
+    with BatchNormStatistics(tiny):
+        output = tiny(watched)
+        output.square().sum().backward()
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(watched.grad, plain.grad)
+
+
+def test_opened_twice_both_record_and_the_first_stays(tiny: nn.Module, naturals: torch.Tensor) -> None:
+    with BatchNormStatistics(tiny) as outer:
+        with BatchNormStatistics(tiny) as inner:
+            tiny(naturals)
+            torch.testing.assert_close(outer.take(), inner.take())
+        tiny(naturals)
+        assert len(outer.take()) == 2
+
+
+def test_statistics_are_those_that_training_mode_takes(tiny: nn.Module, naturals: torch.Tensor) -> None:
+    reference = copy.deepcopy(tiny)
+    reference.features[1].train()
+    reference.features[1].momentum = 1.0  # running statistics become the batch's
+    reference(naturals)
+    tiny.requires_grad_(False)
+    with BatchNormStatistics(tiny) as statistics:
+        tiny(naturals)
+        mean, variance = statistics.take()[0][1]
+    n = naturals.shape[0] * 27 * 27
+    torch.testing.assert_close(mean, reference.features[1].running_mean)
+    torch.testing.assert_close(variance * n / (n - 1), reference.features[1].running_var)  # torch keeps the unbiased
+
+
+def test_parameters_that_want_gradients_get_them(tiny: nn.Module, naturals: torch.Tensor) -> None:
+    norm = tiny.features[1]
+    tiny.requires_grad_(True)
+    tiny(naturals).square().sum().backward()
+    expected = norm.weight.grad.clone()
+    tiny.zero_grad()
+    with BatchNormStatistics(tiny):
+        tiny(naturals).square().sum().backward()
+    torch.testing.assert_close(norm.weight.grad, expected)
 
 
 def test_model_without_statistics_is_refused() -> None:
@@ -69,19 +98,72 @@ def test_natural_batch_is_far_nearer_than_noise(tiny: nn.Module, naturals: torch
     assert 5 * near < far
 
 
+def _layer(mean: list[float], variance: list[float], eps: float = 1e-9) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(len(mean), eps=eps)
+    layer.running_mean, layer.running_var = torch.tensor(mean), torch.tensor(variance)
+    return layer
+
+
 def test_forms_equal_their_definitions() -> None:
-    layer = nn.BatchNorm2d(2, eps=1e-9)
-    layer.running_mean = torch.tensor([1.0, -2.0])
-    layer.running_var = torch.tensor([4.0, 9.0])
+    layer = _layer([1.0, -2.0], [4.0, 9.0])
     mean, variance = torch.tensor([2.0, 2.0]), torch.tensor([1.0, 25.0])
+    reference = Reference.of([layer], [1.0])
     paper = (1 + 16) + (1 + 4)
     deepinversion = np.sqrt(1 + 16) + np.sqrt(9 + 256)
-    assert layer_distance(mean, variance, layer, "paper").item() == pytest.approx(paper)
-    assert layer_distance(mean, variance, layer, "deepinversion").item() == pytest.approx(deepinversion)
+    assert prior_distance(mean, variance, reference, "paper").item() == pytest.approx(paper)
+    assert prior_distance(mean, variance, reference, "deepinversion").item() == pytest.approx(deepinversion)
     batch = torch.distributions.Normal(mean, variance.sqrt())
     running = torch.distributions.Normal(layer.running_mean, layer.running_var.sqrt())
     divergence = torch.distributions.kl_divergence(batch, running).mean()
-    assert layer_distance(mean, variance, layer, "kl").item() == pytest.approx(divergence.item())
+    assert prior_distance(mean, variance, reference, "kl").item() == pytest.approx(divergence.item())
+
+
+@pytest.mark.parametrize("form", ["kl", "paper", "deepinversion"])
+def test_layers_are_summed_or_averaged_with_their_weights(form: str) -> None:
+    layers = [_layer([0.5], [2.0], 1e-3), _layer([1.0, -2.0, 0.0], [4.0, 9.0, 1.0], 1e-5)]
+    mean, variance = torch.tensor([1.0, 0.0, 1.0, 2.0]), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    single = [
+        prior_distance(mean[part], variance[part], Reference.of([layer], [1.0]), form)
+        for layer, part in zip(layers, (slice(1), slice(1, 4)), strict=True)
+    ]
+    both = prior_distance(mean, variance, Reference.of(layers, [3.0, 0.5]), form)
+    expected = 3 * single[0] + 0.5 * single[1]
+    assert both.item() == pytest.approx((expected / 2 if form == "kl" else expected).item())
+
+
+def test_gradient_of_each_form_equals_that_of_a_naive_one(tiny: nn.Module, naturals: torch.Tensor) -> None:
+    """Features by hand, statistics by torch.mean and torch.var, all through autograd."""
+    tiny.double().requires_grad_(False)
+    norms = [tiny.features[1], tiny.features[4]]
+    for form in ("kl", "paper", "deepinversion"):
+        ours, naive = (naturals.double().requires_grad_() for _ in range(2))
+        with BatchNormStatistics(tiny) as statistics:
+            tiny(ours)
+            distance = statistics.distance(form)
+        distance.backward()
+        terms = []
+        for norm, features in zip(norms, (tiny.features[:1](naive), tiny.features[:4](naive)), strict=True):
+            mean, variance = features.mean((0, 2, 3)), features.var((0, 2, 3), unbiased=False)
+            d_mean, eps = mean - norm.running_mean, norm.eps
+            if form == "deepinversion":
+                terms.append(d_mean.norm() + (variance - norm.running_var).norm())
+            elif form == "paper":
+                d_std = (variance + eps).sqrt() - (norm.running_var + eps).sqrt()
+                terms.append(d_mean.norm() ** 2 + d_std.norm() ** 2)
+            else:
+                wanted = norm.running_var + eps
+                log_ratio = torch.log((variance + eps).sqrt() / wanted.sqrt())
+                terms.append((-log_ratio + (variance + eps + d_mean**2) / (2 * wanted) - 0.5).mean() / 2)
+        expected = sum(terms)
+        expected.backward()
+        torch.testing.assert_close(distance, expected)
+        torch.testing.assert_close(ours.grad, naive.grad)
+
+
+def test_layer_weights_are_linear_in_depth() -> None:
+    assert layer_weights(3, 1.0, (1.0, 1.0)) == [1, 1, 1]
+    assert layer_weights(5, 10.0, (2.0, 0.0)) == [20, 1.5, 1, 0.5, 0]
+    assert layer_weights(1, 2.0, (3.0, 1.0)) == [6]
 
 
 def test_prior_vanishes_at_the_running_statistics_and_weighs_the_first_layer(tiny: nn.Module) -> None:
@@ -95,7 +177,7 @@ def test_prior_vanishes_at_the_running_statistics_and_weighs_the_first_layer(tin
         assert abs(statistics.distance("kl").item()) < 1e-4
         statistics.layers[0].running_mean += 1
         model(images)
-        first = layer_distance(*statistics.take()[0][1], statistics.layers[0], "paper").item()
+        first = (statistics.take()[0][1][0] - statistics.layers[0].running_mean).square().sum().item()
         model(images)
         once = statistics.distance("paper").item()
         model(images)

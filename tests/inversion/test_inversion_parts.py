@@ -6,9 +6,10 @@ import torch
 
 from inversion import PRESETS, InversionConfig
 from inversion.groups import check_targets, plan_groups
-from inversion.parameterisation import PixelVariable, from_bytes, to_bytes
+from inversion.images import from_bytes, to_bytes
 from inversion.regularisers import image_norm, tv_l1, tv_norm
 from inversion.schedule import learning_rate, plan_stages
+from inversion.variables import PixelVariable
 from inversion.views import apply_views, draw_views
 from synthface.core.errors import ConfigError, DataError
 
@@ -39,14 +40,16 @@ def test_shifted_and_flipped_views_repeat_the_border() -> None:
 
 def test_scaled_and_rotated_views_are_bounded_and_seeded() -> None:
     config = InversionConfig(steps=500, **{**STILL, "scale": 0.05, "rotation_degrees": 3.0})
-    maps = draw_views(config, 7, ["a"])[:, 0]
+    views = draw_views(config, 7, ["a"])[:, 0, 0]
+    maps = views[:, :6].reshape(-1, 2, 3)
     zoom = 1 / np.linalg.norm(maps[:, :, 0], axis=1)
     angle = np.degrees(np.arctan2(maps[:, 1, 0], maps[:, 0, 0]))
     assert 0.95 - 1e-6 <= zoom.min() < 0.955
     assert 1.045 < zoom.max() <= 1.05 + 1e-6
     assert 2.9 < np.abs(angle).max() <= 3.0 + 1e-4
-    assert np.array_equal(draw_views(config, 7, ["b", "a"])[:, 1], maps)
-    assert not np.array_equal(draw_views(config, 8, ["a"])[:, 0], maps)
+    assert np.array_equal(draw_views(config, 7, ["b", "a"])[:, 0, 1], views)
+    assert not np.array_equal(draw_views(config, 8, ["a"])[:, 0, 0], views)
+    assert (views[:, 6:] == [1, 1, 1, 0]).all()
     assert draw_views(InversionConfig(**STILL), 0, ["a"]) is None
 
 

@@ -1,0 +1,1 @@
+"""Parts of ``invert``: targets, what is made of them, scoring, results."""
