@@ -1,6 +1,7 @@
 """An append-only JSONL file that survives being killed in the middle of a line."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,8 @@ except ImportError:  # not on Windows; there nothing keeps two runs apart
 class Journal:
     """One JSON record a line; every line is flushed, and a torn last line is cut off on opening.
 
+    The records stay in the file: a journal of any length takes the memory of a line.
+
     Raises:
         ConfigError: another process has it open; the lock goes with the process that holds it, however that ends.
     """
@@ -24,15 +27,19 @@ class Journal:
         self.path = path
         self._stream = path.open("a", encoding="utf-8")
         _lock(self._stream, path)
-        self.records, whole_bytes = _scan(path)
+        whole_bytes = sum(n_bytes for _, n_bytes in _scan(path))
         if path.stat().st_size > whole_bytes:
             self._stream.truncate(whole_bytes)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The records so far, read from the file."""
+        return read_journal(self.path)
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and flush it to the operating system."""
         self._stream.write(canonical_json(record) + "\n")
         self._stream.flush()
-        self.records.append(record)
 
     def close(self) -> None:
         """Close the file."""
@@ -59,13 +66,16 @@ def _lock(stream: IO[str], path: Path) -> None:
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """Return the records of a journal that another process may be writing; the file is left as it is."""
-    return _scan(path)[0]
+    return list(iterate_journal(path))
 
 
-def _scan(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the records before the first torn or unreadable line, and the bytes they take."""
-    records: list[dict[str, Any]] = []
-    whole_bytes = 0
+def iterate_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records one at a time, up to the first torn or unreadable line."""
+    return (record for record, _ in _scan(path))
+
+
+def _scan(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield each record before the first torn or unreadable line, and the bytes it takes."""
     with path.open("rb") as stream:
         for line in stream:
             try:
@@ -73,7 +83,5 @@ def _scan(path: Path) -> tuple[list[dict[str, Any]], int]:
             except ValueError:
                 record = None
             if not isinstance(record, dict):
-                break
-            records.append(record)
-            whole_bytes += len(line)
-    return records, whole_bytes
+                return
+            yield record, len(line)

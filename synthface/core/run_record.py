@@ -1,6 +1,7 @@
 """What made an artefact: command, config, seed, versions, input hashes."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import platform
@@ -22,7 +23,21 @@ def library_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     versions["machine"] = f"{platform.machine()} {sys.platform}"
+    versions["processor"] = _processor()
     return versions
+
+
+@functools.cache
+def _processor() -> str:
+    """Return name and widest vector instructions of the processor, by which kernels choose the order of their sums."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not on Linux
+        return platform.processor() or "unknown"
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    widest = next((name for name in ("avx512f", "avx2", "sve", "asimd") if name in flags), "")
+    return " ".join(filter(None, (facts.get("model name", platform.machine()), widest)))
 
 
 def run_record(

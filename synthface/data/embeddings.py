@@ -2,7 +2,10 @@
 
 import io
 import json
+import tokenize
+import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,12 @@ from numpy.typing import NDArray
 
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import DataError
+
+# What numpy, zipfile and json raise on damaged files; numpy tokenizes headers that are no Python literals.
+_DAMAGED = (
+    OSError, ValueError, RuntimeError, LookupError, TypeError, SyntaxError, EOFError, MemoryError, OverflowError,
+    AttributeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,10 @@ class Embeddings:
         object.__setattr__(self, "identities", np.asarray(self.identities, dtype=np.str_))
         object.__setattr__(self, "images", np.asarray(self.images, dtype=np.str_))
         vectors = np.asarray(self.vectors)
+        if self.identities.ndim != 1 or self.images.ndim != 1 or vectors.dtype.kind != "f":
+            raise DataError("embeddings are real numbers, with one list of identities and one of image names")
+        if self.norms is not None and self.norms.shape != self.identities.shape:
+            raise DataError(f"{len(self.identities)} embeddings with norms of shape {self.norms.shape}; give one each")
         if vectors.ndim != 2 or not len(vectors) == len(self.identities) == len(self.images):
             raise DataError(
                 f"embeddings of shape {vectors.shape} with {len(self.identities)} identities and "
@@ -83,11 +96,13 @@ class Embeddings:
                 f"{flag} {path} is not an embeddings file (no .npz archive); make one with 'synthface embed'"
             )
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with warnings.catch_warnings(), np.load(path, allow_pickle=False) as file:
+                warnings.simplefilter("ignore")  # numpy's advice on damaged headers
                 norms = file.get("norms")
                 info = json.loads(str(file["info"])) if "info" in file else {}
                 return cls(file["vectors"], file["identities"], file["images"], norms, info)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
+            reason = " ".join(str(error).split())[:120]
             raise DataError(
-                f"{flag} {path} is not an embeddings file ({error}); make one with 'synthface embed'"
+                f"{flag} {path} is not an embeddings file ({reason}); make one with 'synthface embed'"
             ) from None

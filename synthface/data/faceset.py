@@ -1,7 +1,7 @@
 """A FaceSet: a folder of face images with ``manifest.jsonl`` and ``faceset.json``; never edited once made."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from synthface.core.errors import DataError
 from synthface.core.hashing import sha256_bytes, sha256_file
 from synthface.data.images import decode_image, resize_image
+from synthface.data.record_check import check_info, read_lines
+from synthface.data.untrusted import printable
 
 FORMAT = "synthface-faceset"
 FORMAT_VERSION = 1
@@ -41,6 +43,7 @@ class FaceRecord:
     psi: float | None = None
     noise_mode: str | None = None
     code: dict[str, Any] | None = None  # identity code, for identities that are no training class
+    processing: dict[str, Any] | None = None  # what a release did to the file: mark, encoding, and what it was before
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest line: every field that is set."""
@@ -55,15 +58,14 @@ class FaceRecord:
 
 @dataclass(frozen=True)
 class FaceSet:
-    """A loaded FaceSet: where it lies, what made it, and its records in manifest order."""
+    """A FaceSet: where it lies and what made it; its records are read when first asked for, its images one by one."""
 
     root: Path
     info: dict[str, Any]
-    records: tuple[FaceRecord, ...]
 
     @classmethod
     def load(cls, root: Path, *, kinds: Iterable[Kind] | None = None, flag: str = "FaceSet") -> "FaceSet":
-        """Read the manifest of the FaceSet in ``root``; images are read when asked for.
+        """Open the FaceSet in ``root`` and check the hash of its manifest.
 
         Args:
             root: folder of the FaceSet.
@@ -82,12 +84,27 @@ class FaceSet:
             raise DataError(f"{flag} {root}: {MANIFEST} is missing; make the FaceSet again")
         if sha256_file(manifest) != info["manifest_sha256"]:
             raise DataError(f"{flag} {root}: {MANIFEST} was changed after the set was made; make the FaceSet again")
-        with manifest.open(encoding="utf-8") as lines:
-            records = tuple(FaceRecord.from_json(json.loads(line)) for line in lines)
-        return cls(root, info, records)
+        return cls(root, info)
+
+    @cached_property
+    def records(self) -> tuple[FaceRecord, ...]:
+        """The records in manifest order.
+
+        Raises:
+            DataError: the manifest holds another number of them than faceset.json says.
+        """
+        records = tuple(read_manifest(self.root / MANIFEST))
+        if len(records) != self.info["n_images"]:
+            raise DataError(f"{self.root}: {INFO} was changed: it does not say {len(records):,} images, as {MANIFEST}")
+        return records
 
     def __len__(self) -> int:
-        return len(self.records)
+        return int(self.info["n_images"])
+
+    @property
+    def n_identities(self) -> int:
+        """How many identities there are, without reading the records."""
+        return int(self.info["n_identities"])
 
     @property
     def kind(self) -> Kind:
@@ -133,15 +150,28 @@ class FaceSet:
         return np.stack(images) if images else np.zeros((0, height, width, 3), np.uint8)
 
 
+def read_manifest(path: Path) -> Iterator[FaceRecord]:
+    """Return the records of a manifest as a stream, one in memory at a time.
+
+    Raises:
+        DataError: names the line that is no record.
+    """
+    return map(FaceRecord.from_json, read_lines(path))
+
+
 def _read_info(root: Path, flag: str) -> dict[str, Any]:
     if not root.exists():
         raise DataError(f"{flag} {root} does not exist")
     try:
         info = json.loads((root / INFO).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         info = None
     if not isinstance(info, dict) or info.get("format") != FORMAT:
         raise DataError(f"{flag} {root} is not a FaceSet (no valid {INFO}); make one with 'synthface prepare'")
     if info.get("version") != FORMAT_VERSION:
-        raise DataError(f"{flag} {root}: FaceSet version {info.get('version')} needs another version of synthface")
+        raise DataError(f"{flag} {root}: FaceSet version {printable(info.get('version'))} needs another synthface")
+    try:
+        check_info(info)
+    except DataError as error:
+        raise DataError(f"{flag} {root}: {INFO} was damaged: {error}; make the FaceSet again") from None
     return info

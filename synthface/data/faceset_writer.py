@@ -1,9 +1,10 @@
 """Writing a FaceSet so that it can be killed at any moment, run again, and then is whole."""
 
+import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface.core.atomic import partial_path, write_atomic
+from synthface.core.digest_set import DigestSet
 from synthface.core.errors import ConfigError, DataError
+from synthface.core.external_sort import sort_lines
 from synthface.core.hashing import canonical_json, sha256_bytes, sha256_json
-from synthface.core.journal import Journal, read_journal
+from synthface.core.journal import Journal, iterate_journal
 from synthface.core.run_record import write_json
 from synthface.data.faceset import FORMAT, FORMAT_VERSION, INFO, LEFT_OUT, MANIFEST, FaceRecord, FaceSet, Kind
 from synthface.data.images import encode_png
@@ -26,6 +29,7 @@ class FaceSetWriter:
 
     An image's relative path is its key: an item whose path is ``done`` is skipped on the next run. Several
     processes may write at once, each with its own rank; one of them calls ``finish`` after all have closed.
+    Memory: a ``DigestSet`` of the paths (at most 72 bytes an image) and, at the end, ``LINES_A_RUN`` manifest lines.
 
     Raises:
         ConfigError: OUT holds, or OUT.partial began, something made with other settings or inputs.
@@ -39,7 +43,7 @@ class FaceSetWriter:
         self.info = {"format": FORMAT, "version": FORMAT_VERSION, "kind": kind, **(extra or {}), "made_by": record}
         self.working = partial_path(self.out)
         self.is_complete = self._already_made()
-        self._done: set[tuple[str, str]] = set()
+        self._done = DigestSet()
         self._journal: Journal | None = None
         if not self.is_complete:
             self._open(rank)
@@ -72,18 +76,17 @@ class FaceSetWriter:
         if rank == 0 and not settings.exists():
             write_atomic(settings, json.dumps(_settings_hash(self.info)).encode())
         for path in sorted(self.working.glob("journal-*.jsonl")):
-            if path.name != f"journal-{rank}.jsonl":
-                self._done.update(map(_key, read_journal(path)))
+            for line in iterate_journal(path):
+                self._done.add(_key(line))
         self._journal = Journal(self.working / f"journal-{rank}.jsonl")
-        self._done.update(map(_key, self._journal.records))
 
     def done(self, path: str) -> bool:
         """Say whether an image has been written, in this run or an earlier one."""
-        return ("path", path) in self._done
+        return _key({"path": path}) in self._done
 
     def is_left_out(self, source: str) -> bool:
         """Say whether a source has been noted as giving no image, in this run or an earlier one."""
-        return ("left_out", source) in self._done
+        return _key({"left_out": source}) in self._done
 
     def add(self, path: str, image: NDArray[np.uint8] | bytes, *, identity: str, **fields: Any) -> None:
         """Write one image and its record.
@@ -132,37 +135,44 @@ class FaceSetWriter:
         if self._journal is not None:
             self._journal.close()
 
-    def finish(self, files: Mapping[str, bytes] | None = None) -> FaceSet:
+    def finish(self, files: Mapping[str, bytes] | Callable[[Path], Mapping[str, bytes]] | None = None) -> FaceSet:
         """Merge the journals into the manifest, rename the folder into place and return the FaceSet.
 
         Args:
-            files: further files to stand beside the manifest, by name.
+            files: further files to stand beside the manifest, by name; or a function that makes them, called with
+                the folder when all else is in it.
         """
         if self.is_complete:
             return FaceSet.load(self.out)
         self.close()
-        journals = sorted(self.working.glob("journal-*.jsonl"))
-        lines = {_key(line): line for path in journals for line in read_journal(path)}
-        records = [lines[key] for key in sorted(lines) if key[0] == "path"]
-        left_out = [lines[key] for key in sorted(lines) if key[0] == "left_out"]
-        manifest = "".join(canonical_json(line) + "\n" for line in records)
-        (self.working / MANIFEST).write_text(manifest, encoding="utf-8")
-        (self.working / LEFT_OUT).write_text(
-            "".join(canonical_json(line) + "\n" for line in left_out), encoding="utf-8"
-        )
-        counts = {
-            "n_images": len(records),
-            "n_identities": len({line["identity"] for line in records}),
-            "n_left_out": len(left_out),
-            "manifest_sha256": sha256_bytes(manifest.encode()),
-        }
-        write_json(self.working / INFO, {**self.info, **counts})
-        for name, content in (files or {}).items():
+        write_json(self.working / INFO, {**self.info, **self._write_manifest()})
+        for name, content in (files(self.working) if callable(files) else files or {}).items():
             (self.working / name).write_bytes(content)
         self.working.rename(self.out)
         self._clear_journals()
         self.is_complete = True
         return FaceSet.load(self.out)
+
+    def _write_manifest(self) -> dict[str, Any]:
+        """Write manifest and list of what was left out, a line in memory at a time; return what to say of them."""
+        journals = sorted(self.working.glob("journal-*.jsonl"))
+        lines = ((_key(line), canonical_json(line)) for path in journals for line in iterate_journal(path))
+        digest, identities, counts = hashlib.sha256(), DigestSet(), [0, 0]
+        with (self.working / MANIFEST).open("wb") as manifest, (self.working / LEFT_OUT).open("wb") as left_out:
+            for key, line in sort_lines(lines, self.working):
+                content = line.encode() + b"\n"
+                is_image = key.startswith("path")
+                counts[is_image] += 1
+                (manifest if is_image else left_out).write(content)
+                if is_image:
+                    digest.update(content)
+                    identities.add(json.loads(line)["identity"])
+        return {
+            "n_images": counts[True],
+            "n_identities": len(identities),
+            "n_left_out": counts[False],
+            "manifest_sha256": digest.hexdigest(),
+        }
 
     def _clear_journals(self) -> None:
         for path in (*self.out.glob("journal-*.jsonl"), self.out / "settings.json"):
@@ -175,9 +185,10 @@ class FaceSetWriter:
         self.close()
 
 
-def _key(line: dict[str, Any]) -> tuple[str, str]:
+def _key(line: dict[str, Any]) -> str:
+    """Return what a line is known by, and sorted by: an image and a source that gave none are two things."""
     kind = "path" if "path" in line else "left_out"
-    return kind, str(line[kind])
+    return f"{kind}\0{line[kind]}"
 
 
 def _settings_hash(info: dict[str, Any]) -> str:

@@ -1,16 +1,22 @@
-"""The machine-readable mark that an image is synthetic: IPTC DigitalSourceType in XMP.
+"""The machine-readable mark that an image is synthetic: IPTC DigitalSourceType in XMP, put into the file as it is.
 
-Pillow drops ``xmp=`` for PNG without a word, so the packet goes into an iTXt chunk under the keyword that the XMP
-specification (part 3, section 1.1.5) gives.
+No pixel is decoded: a PNG gets an iTXt chunk, a JPEG an APP1 segment, a WebP an ``XMP`` chunk, where the XMP
+specification (part 3, "Storage in Files") wants them. So a marked file without its mark is the very file that was
+audited, byte for byte, and anybody can check that (``unmark_file``).
 """
 
 import io
+import struct
+import zlib
+from collections.abc import Iterator
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL import Image, UnidentifiedImageError
+
+from synthface.core.errors import DataError
+from synthface.data.images import encode_png
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -25,6 +31,11 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  </rdf:RDF>
 </x:xmpmeta>
 <?xpacket end="r"?>"""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8"
+_JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
+_PNG_XMP = XMP_KEYWORD.encode() + b"\x00\x00\x00\x00\x00"  # not compressed, no language, no translated keyword
+_WEBP_XMP, _WEBP_ALPHA = 0x04, 0x10  # flags of the VP8X chunk
 
 
 def xmp_packet(set_id: str) -> str:
@@ -32,19 +43,151 @@ def xmp_packet(set_id: str) -> str:
     return _PACKET.format(source_type=quoteattr(DIGITAL_SOURCE_TYPE), set_id=quoteattr(f"synthface:{set_id}"))
 
 
+def mark_file(content: bytes, set_id: str) -> bytes:
+    """Return a PNG, JPEG or WebP file with the mark that it is synthetic and which set it belongs to.
+
+    Raises:
+        DataError: none of these, damaged, or it holds XMP data already.
+    """
+    if find_packet(content) is not None:
+        raise DataError("it holds XMP data already, beside which no mark can stand")
+    packet = xmp_packet(set_id).encode()
+    if content.startswith(_PNG):
+        chunks = list(_png_chunks(content))
+        return b"".join([_PNG, *chunks[:1], _png_chunk(b"iTXt", _PNG_XMP + packet), *chunks[1:]])
+    if content.startswith(_JPEG):
+        segments, rest_of_file = _jpeg_segments(content)
+        after = next((k for k, part in enumerate(segments) if not _leads_a_jpeg(part)), len(segments))
+        segment = b"\xff\xe1" + struct.pack(">H", 2 + len(_JPEG_XMP) + len(packet)) + _JPEG_XMP + packet
+        return b"".join([_JPEG, *segments[:after], segment, *segments[after:], rest_of_file])
+    return _mark_webp(content, packet)
+
+
 def encode_marked_png(image: NDArray[np.uint8], set_id: str) -> bytes:
     """Encode [height, width, 3] uint8 as a PNG that says it is synthetic and which set it belongs to."""
-    info = PngInfo()
-    info.add_itxt(XMP_KEYWORD, xmp_packet(set_id))
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, format="PNG", compress_level=6, pnginfo=info)
-    return stream.getvalue()
+    return mark_file(encode_png(image), set_id)
+
+
+def unmark_file(content: bytes) -> bytes:
+    """Return a marked file as it was before ``mark_file``, byte for byte; a file without XMP data unchanged.
+
+    Raises:
+        DataError: no PNG, JPEG or WebP file, or damaged.
+    """
+    if content.startswith(_PNG):
+        return _PNG + b"".join(chunk for chunk in _png_chunks(content) if not _is_png_xmp(chunk))
+    if content.startswith(_JPEG):
+        segments, rest_of_file = _jpeg_segments(content)
+        return _JPEG + b"".join(part for part in segments if not part[4:].startswith(_JPEG_XMP)) + rest_of_file
+    chunks = [chunk for chunk in _webp_chunks(content) if chunk[:4] != b"XMP "]
+    if len(chunks) == 2 and chunks[0][:4] == b"VP8X":
+        del chunks[0]  # it was put there for the mark alone
+    elif chunks[0][:4] == b"VP8X":
+        chunks[0] = _with_flags(chunks[0], chunks[0][8] & ~_WEBP_XMP)
+    return _webp_file(chunks)
+
+
+def find_packet(content: bytes) -> str | None:
+    """Return the XMP packet of an image file, None if it has none.
+
+    Raises:
+        DataError: no PNG, JPEG or WebP file, or damaged.
+    """
+    packets: list[bytes]
+    if content.startswith(_PNG):
+        packets = [chunk[8 + len(_PNG_XMP) : -4] for chunk in _png_chunks(content) if _is_png_xmp(chunk)]
+    elif content.startswith(_JPEG):
+        parts = [part[4:] for part in _jpeg_segments(content)[0]]
+        packets = [part[len(_JPEG_XMP) :] for part in parts if part.startswith(_JPEG_XMP)]
+    else:
+        chunks = [chunk for chunk in _webp_chunks(content) if chunk[:4] == b"XMP "]
+        packets = [chunk[8 : 8 + int.from_bytes(chunk[4:8], "little")] for chunk in chunks]
+    return packets[0].decode("utf-8", "replace") if packets else None
 
 
 def read_mark(content: bytes) -> str | None:
-    """Return the XMP packet of an image file if it says that the image is synthetic, else None."""
-    with Image.open(io.BytesIO(content)) as image:
-        image.load()
-        packet = image.info.get("xmp") or image.info.get(XMP_KEYWORD) or ""
-    text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
-    return text if DIGITAL_SOURCE_TYPE in text else None
+    """Return the XMP packet of an image file if it says that the image is synthetic, else None.
+
+    Raises:
+        DataError: no PNG, JPEG or WebP file, or damaged.
+    """
+    packet = find_packet(content)
+    return packet if packet is not None and DIGITAL_SOURCE_TYPE in packet else None
+
+
+def _png_chunks(content: bytes) -> Iterator[bytes]:
+    at = len(_PNG)
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if end > len(content):
+            raise DataError("a PNG file that ends inside a chunk")
+        yield content[at:end]
+        at = end
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _is_png_xmp(chunk: bytes) -> bool:
+    return chunk[4:8] == b"iTXt" and chunk[8:].startswith(_PNG_XMP)
+
+
+def _jpeg_segments(content: bytes) -> tuple[list[bytes], bytes]:
+    """Split a JPEG file's segments up to the first scan from the rest of the file."""
+    segments: list[bytes] = []
+    at = 2
+    while content[at : at + 2] != b"\xff\xda":
+        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        if content[at : at + 1] != b"\xff" or end < at + 4 or end > len(content):
+            raise DataError("a JPEG file with damaged segments")
+        segments.append(content[at:end])
+        at = end
+    return segments, content[at:]
+
+
+def _leads_a_jpeg(segment: bytes) -> bool:
+    """Say whether a segment has to stand before an XMP one: JFIF and Exif do."""
+    return segment[1] == 0xE0 or (segment[1] == 0xE1 and segment[4:].startswith(b"Exif\x00"))
+
+
+def _mark_webp(content: bytes, packet: bytes) -> bytes:
+    chunks = list(_webp_chunks(content))
+    if chunks[0][:4] == b"VP8X":
+        chunks[0] = _with_flags(chunks[0], chunks[0][8] | _WEBP_XMP)
+    else:
+        try:
+            with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
+                width, height, has_alpha = image.width, image.height, image.mode == "RGBA"
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError):
+            raise DataError("a damaged WebP file") from None
+        flags = _WEBP_XMP | (_WEBP_ALPHA if has_alpha else 0)
+        size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+        chunks.insert(0, _webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size))
+    return _webp_file([*chunks, _webp_chunk(b"XMP ", packet)])
+
+
+def _webp_chunks(content: bytes) -> Iterator[bytes]:
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP" or len(content) < 20:
+        raise DataError("no PNG, JPEG or WebP image")
+    at = 12
+    while at < len(content):
+        length = int.from_bytes(content[at + 4 : at + 8], "little")
+        end = at + 8 + length + length % 2
+        if len(content) < end or at + 8 > len(content):
+            raise DataError("a WebP file that ends inside a chunk")
+        yield content[at:end]
+        at = end
+
+
+def _webp_chunk(kind: bytes, data: bytes) -> bytes:
+    return kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def _with_flags(chunk: bytes, flags: int) -> bytes:
+    return chunk[:8] + bytes([flags]) + chunk[9:]
+
+
+def _webp_file(chunks: list[bytes]) -> bytes:
+    body = b"WEBP" + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body

@@ -2,6 +2,10 @@
 
 With s the cosine and q the lesser length of the two: score = s + omega(s) q, omega(s) = min(0, beta s - alpha). Pairs
 that are clearly mated (s > alpha / beta) keep their cosine; below, high quality counts against a match.
+
+Recognisers that were not trained for it can want the opposite, quality that counts for a match: degraded faces of
+strangers look alike. The fit then has a negative alpha, which the bound at 0 cuts off; ``bounded=False``, which is
+ours, keeps omega(s) = beta s - alpha as it was fitted.
 """
 
 from dataclasses import dataclass
@@ -10,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthface.core.errors import DataError
-from synthface.metrics.verification import threshold_at_fmr
+from synthface.core.seeds import numpy_generator
+from synthface.metrics.verification import allowed_false_matches
 
 Floats = NDArray[np.float64]
 _N_FMRS, _LEAST_FMR, _GREATEST_FMR = 50, 1e-5, 1e-2
@@ -24,10 +29,12 @@ class QualityWeight:
     Attributes:
         alpha: how much quality counts at cosine 0.
         beta: how fast that falls with the cosine.
+        bounded: whether omega is at most 0, as published.
     """
 
     alpha: float = 0.0
     beta: float = 0.0
+    bounded: bool = True
 
     def scores(self, cosines: ArrayLike, qualities: ArrayLike) -> Floats:
         """Return the scores of pairs.
@@ -40,7 +47,8 @@ class QualityWeight:
             [N]; they can leave [-1, 1], so thresholds must be chosen on them, not on cosines.
         """
         s, q = np.asarray(cosines, np.float64), np.asarray(qualities, np.float64)
-        return s + np.minimum(0.0, self.beta * s - self.alpha) * q
+        omega = self.beta * s - self.alpha
+        return s + (np.minimum(0.0, omega) if self.bounded else omega) * q
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,46 @@ def fuse_template(unit: ArrayLike, norms: ArrayLike) -> tuple[Floats, float]:
     return fused / length, float(np.square(a).sum() / a.sum())
 
 
+def people_pairs(
+    unit: ArrayLike,
+    norms: ArrayLike,
+    labels: ArrayLike,
+    *,
+    per_identity: int = 50,
+    non_mated: int = 500_000,
+    seed: int = 0,
+) -> tuple[ScoredPairs, ScoredPairs]:
+    """Draw the pairs of a labelled set to fit on: mated and non-mated ones.
+
+    Args:
+        unit: [N, D] unit embeddings.
+        norms: [N] their lengths before normalisation.
+        labels: [N] identity of each.
+        per_identity: mated pairs an identity at most, so that those with many images do not decide alone.
+        non_mated: non-mated pairs to draw, with replacement.
+        seed: of the draws.
+
+    Raises:
+        DataError: no two images are of one identity, or none of two.
+    """
+    u, a, names = np.asarray(unit, np.float64), np.asarray(norms, np.float64), np.asarray(labels)
+    generator = numpy_generator(seed, "pairs to fit quality weights on")
+    rows = []
+    for name in np.unique(names):
+        members = np.flatnonzero(names == name)
+        pairs = members[np.stack(np.triu_indices(len(members), k=1), axis=1)]
+        rows.append(generator.permutation(pairs)[:per_identity])
+    drawn = generator.integers(len(names), size=(non_mated, 2))
+    kinds = np.concatenate(rows), drawn[names[drawn[:, 0]] != names[drawn[:, 1]]]
+    if not all(map(len, kinds)):
+        raise DataError("quality weights are fitted on pairs: give two identities or more, with two images each")
+    mated, others = (
+        ScoredPairs(np.einsum("nd,nd->n", u[kind[:, 0]], u[kind[:, 1]]), pair_quality(a[kind[:, 0]], a[kind[:, 1]]))
+        for kind in kinds
+    )
+    return mated, others
+
+
 def fit_quality_weight(mated: ScoredPairs, non_mated: ScoredPairs, *, legacy_sigmoid: bool = False) -> QualityWeight:
     """Fit alpha and beta on pairs of people who are not tested on.
 
@@ -109,17 +157,18 @@ def fit_quality_weight(mated: ScoredPairs, non_mated: ScoredPairs, *, legacy_sig
         )
     omegas = np.linspace(-_LARGEST_CHANGE, _LARGEST_CHANGE, _N_OMEGAS) / largest
     omegas = omegas[np.argsort(np.abs(omegas), kind="stable")]
-    scores = [(s_mated + w * mated.qualities, s_non_mated + w * non_mated.qualities) for w in omegas]
-    chosen = [min((_miss(*pair, fmr), k) for k, pair in enumerate(scores))[1] for fmr in fmrs]
-    thresholds = np.array([threshold_at_fmr(scores[k][1], fmr) for k, fmr in zip(chosen, fmrs, strict=True)])
+    # for each omega, sorted once: the threshold at every FMR, and the share of mated pairs below it
+    rejected = [len(s_non_mated) - 1 - allowed_false_matches(fmr, len(s_non_mated)) for fmr in fmrs]
+    at = np.array([np.nextafter(np.sort(s_non_mated + w * non_mated.qualities)[rejected], np.inf) for w in omegas])
+    missed = [
+        np.searchsorted(np.sort(s_mated + w * mated.qualities), t, side="left") for w, t in zip(omegas, at, strict=True)
+    ]
+    chosen = np.argmin(missed, axis=0)
+    thresholds = at[chosen, np.arange(len(fmrs))]
     if np.ptp(thresholds) < 1e-12:
         return QualityWeight(alpha=-float(omegas[chosen].mean()), beta=0.0)
     beta, minus_alpha = np.polyfit(thresholds, omegas[chosen], 1)
     return QualityWeight(alpha=-float(minus_alpha), beta=float(beta))
-
-
-def _miss(mated: Floats, non_mated: Floats, fmr: float) -> float:
-    return float((mated < threshold_at_fmr(non_mated, fmr)).mean())
 
 
 def _sigmoid(values: ArrayLike) -> Floats:

@@ -1,6 +1,9 @@
-"""Check every hash of a FaceSet, and of a release also its marks and SHA256SUMS.
+"""Check every hash of a FaceSet, and of a release in any format also its marks, counts, sums and audit.
 
-Exit code 0 if all is as it was made, 1 if anything is missing, changed, unmarked or not listed.
+A release must say of every image that it is synthetic and of this set; without their marks, its files must be those
+that were audited; nothing may be missing, changed or added. Hashes and marks show what was changed by accident or
+carelessly; against forgery, sign SHA256SUMS with a key of yours, or publish its hash elsewhere. Exit code 0 if all is
+as it was made, 1 if not.
 """
 
 from collections.abc import Iterator
@@ -8,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthface.core.errors import DataError
-from synthface.core.hashing import sha256_file
+from synthface.core.errors import ConfigError, DataError
 from synthface.workflows.progress import track
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 synthface verify release
+synthface verify release --audit audit
 synthface verify split/train
 """
 _SHOWN = 20
@@ -28,58 +31,68 @@ class Options:
 
     Args:
         faceset: FaceSet or release to check.
+        audit: folder of the audit that the release is said to have passed.
     """
 
     faceset: Path = field(metadata={"positional": True})
+    audit: Path | None = None
 
 
 def run(options: Options) -> int:
     """Print what is wrong, and return the exit code."""
-    from synthface.data import FaceSet
+    from synthface.workflows.releasing.description import RELEASE, SUMS
 
-    faceset = FaceSet.load(options.faceset, flag="FACESET")
-    problems = [*_image_problems(faceset), *_listing_problems(faceset)]
-    for problem in problems[:_SHOWN]:
-        print(problem)
-    if problems:
-        print(f"{len(problems):,} problems in {options.faceset}; it is not what was made")
+    if any((options.faceset / name).is_file() for name in (RELEASE, SUMS)):
+        problems, whole = _check_release(options)
+    elif options.audit is not None:
+        raise ConfigError(f"--audit is for a release; {options.faceset} has no {RELEASE}")
+    else:
+        problems, whole = _check_faceset(options.faceset)
+    n_problems = 0
+    for n_problems, problem in enumerate(problems, 1):
+        if n_problems <= _SHOWN:
+            print(problem)
+    if n_problems:
+        print(f"{n_problems:,} problems in {options.faceset}; it is not what was made")
         return 1
-    print(
-        f"{options.faceset}: {len(faceset):,} images of {len(faceset.identities):,} identities, all as they were made"
-    )
+    print(whole)
     return 0
 
 
-def _image_problems(faceset: "FaceSet") -> Iterator[str]:
-    from synthface.data.marks import read_mark
+def _check_release(options: Options) -> tuple[Iterator[str], str]:
+    from synthface.workflows.releasing.checking import release_problems
+    from synthface.workflows.releasing.description import ReleaseDescription
 
-    released = bool(faceset.info.get("released"))
+    try:
+        release = ReleaseDescription.load(options.faceset)
+    except DataError as error:
+        return iter([str(error)]), ""
+    verdict = release.clearance.get("verdict")
+    risk = release.clearance.get("acknowledged")
+    whole = (
+        f"{options.faceset}: {release.n_images:,} images of {release.n_identities:,} identities as {release.format}, "
+        f"all marked and as they were made; audit: {verdict}"
+        + (", looked at" if options.audit else ("" if verdict == "not audited" else "; to look at it give --audit"))
+        + (f"; released all the same: {risk}" if risk else "")
+    )
+    return release_problems(options.faceset, release, options.audit), whole
+
+
+def _check_faceset(root: Path) -> tuple[Iterator[str], str]:
+    from synthface.data import FaceSet
+
+    faceset = FaceSet.load(root, flag="FACESET")
+    whole = f"{root}: {len(faceset):,} images of {faceset.n_identities:,} identities, all as they were made"
+    return _faceset_problems(faceset), whole
+
+
+def _faceset_problems(faceset: "FaceSet") -> Iterator[str]:
     for index in track(range(len(faceset)), description="checking", total=len(faceset)):
         try:
             faceset.read_image(index)
         except DataError as error:
             yield str(error)
-            continue
-        path = faceset.root / faceset.records[index].path
-        if released:
-            mark = read_mark(path.read_bytes())
-            if mark is None or faceset.info["set_id"] not in mark:
-                yield f"{path} lacks the mark that it is synthetic and of this set"
-
-
-def _listing_problems(faceset: "FaceSet") -> Iterator[str]:
     listed = {record.path for record in faceset.records}
-    sums = faceset.root / "SHA256SUMS"
-    if faceset.info.get("released"):
-        if not sums.is_file():
-            yield f"{sums} is missing"
-        else:
-            for line in sums.read_text(encoding="utf-8").splitlines():
-                digest, name = line[:64], line[66:]
-                listed.add(name)
-                path = faceset.root / name
-                if not path.is_file() or sha256_file(path) != digest:
-                    yield f"{path} does not match its line in SHA256SUMS"
     for path in sorted((faceset.root / "images").rglob("*")):
         if path.is_file() and path.relative_to(faceset.root).as_posix() not in listed:
             yield f"{path} is not in the manifest"

@@ -11,6 +11,7 @@ from synthface.metrics.quality_aware import (
     fit_quality_weight,
     fuse_template,
     pair_quality,
+    people_pairs,
 )
 from synthface.metrics.verification import tmr_at_fmr
 
@@ -28,6 +29,31 @@ def test_score_is_the_formula():
     assert R100.alpha / R100.beta == pytest.approx(0.615, abs=1e-3)
     assert (np.diff(R100.scores(s, np.full(201, 30.0))) > 0).all()
     assert (np.diff(R100.scores(np.full(50, 0.2), np.linspace(0, 50, 50))) <= 0).all()
+
+
+def test_without_the_bound_quality_can_count_for_a_match():
+    weight = QualityWeight(alpha=-0.02, beta=0.01, bounded=False)
+    assert weight.scores([0.3], [10.0])[0] == pytest.approx(0.3 + (0.003 + 0.02) * 10)
+    assert QualityWeight(alpha=-0.02, beta=0.01).scores([0.3], [10.0])[0] == 0.3
+
+
+def test_people_pairs_are_of_the_right_kind_and_nobody_fills_the_list():
+    generator = np.random.default_rng(0)
+    labels = np.array([0] * 30 + [1, 1, 2, 3, 3, 3])
+    unit = generator.normal(size=(36, 8))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    norms = 1.0 + np.arange(36)  # tells which image the quality is of
+    mated, others = people_pairs(unit, norms, labels, per_identity=5, non_mated=400)
+    assert len(mated.cosines) == 5 + 1 + 3
+    known = {(a, b): unit[a] @ unit[b] for a in range(36) for b in range(a + 1, 36)}
+    for pairs, same in ((mated, True), (others, False)):
+        for cosine, quality in zip(pairs.cosines, pairs.qualities, strict=True):
+            lower = int(quality) - 1
+            partners = [b for b in range(lower + 1, 36) if (labels[lower] == labels[b]) == same]
+            assert min(abs(known[lower, b] - cosine) for b in partners) < 1e-12
+    assert len({*np.round(others.cosines, 12)}) > 80
+    with pytest.raises(DataError, match="two identities"):
+        people_pairs(unit, norms, np.arange(36))
 
 
 def test_pair_quality_is_that_of_the_worse_image():

@@ -3,7 +3,7 @@
 import torch
 
 from gan.config import IdentityConfig, TrainingConfig
-from synthface.workflows.gan_training.identity_term import identity_inputs, identity_term
+from synthface.workflows.gan_training.identity_term import identity_term
 
 
 def _training(**identity: object) -> TrainingConfig:
@@ -12,7 +12,6 @@ def _training(**identity: object) -> TrainingConfig:
 
 def test_off_is_no_player_at_all() -> None:
     assert identity_term(TrainingConfig(), n_classes=3, seed=0, device="cpu") is None
-    assert identity_inputs(TrainingConfig()) == {}
 
 
 def test_the_shipped_recogniser_plays() -> None:
@@ -31,5 +30,3 @@ def test_the_shipped_recogniser_plays() -> None:
         assert images.grad.abs().sum() > 0  # in the first step by the statistics alone
     assert set(figures) == {"identity_loss", "identity_cosine", "identity_known", "identity_statistics"}
     assert figures["identity_known"] == 1
-    (digest,) = identity_inputs(training).values()
-    assert len(digest) == 64

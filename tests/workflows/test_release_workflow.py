@@ -1,8 +1,10 @@
 """Release and verify: marks, hashes, and the gate before them."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,13 @@ from PIL import Image
 
 from synthface.cli import main
 from synthface.core.errors import AuditError
+from synthface.core.hashing import sha256_bytes
 from synthface.data import FaceSet
-from synthface.data.marks import DIGITAL_SOURCE_TYPE, read_mark
+from synthface.data.formats import open_source
+from synthface.data.images import encode_png
+from synthface.data.marks import DIGITAL_SOURCE_TYPE, mark_file, read_mark, unmark_file
 from synthface.workflows import release
+from synthface.workflows.releasing.writing import files_below
 
 
 @pytest.fixture
@@ -40,7 +46,8 @@ def test_a_released_set_is_marked_hashed_and_keeps_its_pixels(synthetic: Path, t
         content = (after.root / after.records[index].path).read_bytes()
         mark = read_mark(content)
         assert mark is not None
-        assert after.info["set_id"] in mark
+        assert before.manifest_sha256[:16] in mark
+        assert unmark_file(content) == (before.root / before.records[index].path).read_bytes()
     with Image.open(after.root / after.records[0].path) as image:
         image.load()
         assert DIGITAL_SOURCE_TYPE in str(image.info)
@@ -75,6 +82,121 @@ def test_an_acknowledged_risk_stands_on_the_card(synthetic: Path, tmp_path: Path
     card = (tmp_path / "release" / "README.md").read_text()
     assert reason in card
     assert "not audited" in card
+
+
+@pytest.mark.parametrize("encoding", ["keep", "jpeg", "webp"])
+@pytest.mark.parametrize("format", ["folders", "webdataset", "recordio", "parquet"])
+def test_every_format_is_marked_and_bound_to_its_audit(
+    synthetic: Path, tmp_path: Path, format: Any, encoding: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    before = FaceSet.load(synthetic)
+    audit = _audit(tmp_path / "audit", "PASS", before.manifest_sha256)
+    options = release.Options(
+        faceset=synthetic, audit=audit, out=tmp_path / "release", format=format, encoding=encoding, shard_size=4
+    )
+    release.run(options)
+    items = list(open_source(tmp_path / "release").items())
+    assert [item.identity for item in items] == [record.identity for record in before.records]
+    for index, item in enumerate(items):
+        with Image.open(io.BytesIO(item.content)) as image:  # what Pillow finds, not our reader
+            image.load()
+            packet = str(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+            gap = np.abs(np.asarray(image).astype(int) - before.read_image(index)).mean()
+        assert DIGITAL_SOURCE_TYPE in packet
+        assert before.manifest_sha256[:16] in packet
+        assert gap == 0 if encoding == "keep" else 0 < gap < 12  # the set is noise, which is the worst case
+    assert main(["verify", str(options.out), "--audit", str(audit)]) == 0
+    content = {path: path.read_bytes() for path in files_below(options.out)}
+    release.run(options)  # again: nothing to do
+    assert {path: path.read_bytes() for path in files_below(options.out)} == content
+    assert "released already" in capsys.readouterr().out
+
+    (audit / "audit.json").write_text((audit / "audit.json").read_text().replace("No class", "Not a class"))
+    assert main(["verify", str(options.out), "--audit", str(audit)]) == 1
+    assert "not the audit that the release names" in capsys.readouterr().out
+    manifest = options.out / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace('"identity":"p0"', '"identity":"p9"'))
+    assert main(["verify", str(options.out)]) == 1
+
+
+@pytest.mark.parametrize("format", ["folders", "webdataset", "recordio", "parquet"])
+def test_an_acknowledged_risk_stands_in_every_format(synthetic: Path, tmp_path: Path, format: Any) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    reason = "internal smoke test, not for publication"
+    out = tmp_path / "release"
+    release.run(release.Options(faceset=synthetic, out=out, format=format, acknowledge_risk=reason))
+    for name in ("README.md", "DATASHEET.md", "MODEL_CARD.md", "croissant.json", "release.json"):
+        assert reason in (out / name).read_text(), name
+
+
+def _forge(out: Path, index: int, content: bytes) -> None:
+    """Replace an image of a release and mend every hash that names it, as a careful forger would."""
+    faces = FaceSet.load(out)
+    (out / faces.records[index].path).write_bytes(content)
+    pairs = [(faces.records[index].sha256, sha256_bytes(content))]
+    for name in ("manifest.jsonl", "release.json", "faceset.json", "croissant.json", "SHA256SUMS"):
+        text = (out / name).read_text()
+        before = sha256_bytes(text.encode())
+        for old, new in pairs:
+            text = text.replace(old, new)
+        (out / name).write_text(text)
+        pairs.append((before, sha256_bytes(text.encode())))
+
+
+def test_mended_hashes_do_not_hide_that_other_files_were_audited(
+    synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "release"
+    release.run(release.Options(faceset=synthetic, out=out, acknowledge_risk="a test of what verify finds"))
+    faces = FaceSet.load(out)
+    mark = f"{faces.info['made_by']['inputs']['faceset'][:16]}"
+    _forge(out, 0, mark_file(encode_png(255 - faces.read_image(0)), mark))
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 1
+    shown = capsys.readouterr().out
+    assert "these are not the files that were audited" in shown
+    assert "1 problems" in shown
+    _forge(out, 0, encode_png(faces.read_image(1)))
+    assert main(["verify", str(out)]) == 1
+    assert "lacks the mark" in capsys.readouterr().out
+
+
+def test_a_release_without_its_description_is_no_faceset_like_any_other(synthetic: Path, tmp_path: Path) -> None:
+    out = tmp_path / "release"
+    release.run(release.Options(faceset=synthetic, out=out, acknowledge_risk="a test of what verify finds"))
+    (out / "release.json").unlink()
+    assert main(["verify", str(out)]) == 1
+
+
+def test_misuse(synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "release",
+        str(synthetic),
+        "--acknowledge-risk",
+        "a test of what is refused",
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    (tmp_path / "measure").mkdir()
+    (tmp_path / "measure" / "measure.json").write_text('{"made_by": {"inputs": {"set": "0"}}}')
+    for more, message in (
+        (["--quality", "0"], "--quality"),
+        (["--shard-size", "0"], "--shard-size"),
+        (["--sidecar", str(tmp_path)], "synthface describe"),
+        (["--measure", str(tmp_path)], "synthface measure"),
+        (["--measure", str(tmp_path / "measure")], "another set"),
+    ):
+        assert main([*arguments, *more]) == 3
+        assert message in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert main(["release", str(tmp_path / "r"), *arguments[2:-1], str(tmp_path / "s")]) == 3  # marked already
+    assert "XMP data already" in capsys.readouterr().err
+    assert main([*arguments, "--encoding", "webp"]) == 3
+    assert "made otherwise" in capsys.readouterr().err
+    assert main(["verify", str(synthetic), "--audit", str(tmp_path)]) == 3
 
 
 def test_verify_finds_what_was_tampered_with(

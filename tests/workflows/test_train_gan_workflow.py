@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gan.weights import load_generator
+from gan.weights import FILE_NAME, load_generator, read_header
 from synthface.core.errors import ConfigError, DataError
 from synthface.workflows import train_gan
 
@@ -149,6 +149,46 @@ def test_an_identity_player_takes_part_and_should_not_judge_itself(
     weights = [(tmp_path / run / "generator.safetensors").read_bytes() for run in ("plain", "player")]
     assert weights[0] != weights[1]
     assert "identity recognizer" in json.loads((tmp_path / "player" / "run.json").read_text())["inputs"]
+
+
+@pytest.mark.usefixtures("_no_curves")
+def test_a_feature_discriminator_takes_part(tiny_faceset: Path, tmp_path: Path) -> None:
+    from gan.config import FeatureConfig, TrainingConfig
+
+    features = FeatureConfig(mode="beside", width=8, channels=8)
+    training = TrainingConfig(batch=8, micro_batch=4, compile=False, features=features)
+    train_gan.run(_options(tiny_faceset, tmp_path / "whole", training=training, kimg=0.032))
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", training=training))
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", training=training, kimg=0.032, resume=True))
+    assert (
+        _metrics(tmp_path / "parts")[-1]["loss_discriminator"] == _metrics(tmp_path / "whole")[-1]["loss_discriminator"]
+    )
+    weights = [(tmp_path / run / "generator.safetensors").read_bytes() for run in ("whole", "parts")]
+    assert weights[0] == weights[1]
+    assert "features recognizer" in json.loads((tmp_path / "whole" / "run.json").read_text())["inputs"]
+
+
+@pytest.mark.usefixtures("_no_curves")
+def test_a_run_begins_from_a_generator(tiny_faceset: Path, tmp_path: Path) -> None:
+    from gan.config import TrainingConfig
+
+    train_gan.run(_options(tiny_faceset, tmp_path / "first"))
+    warm = TrainingConfig(batch=8, micro_batch=4, compile=False, warmup_kimg=0.016)
+    begun = _options(tiny_faceset, tmp_path / "second", init=tmp_path / "first", training=warm, seed=5)
+    train_gan.run(begun)
+    first, second = (load_generator(tmp_path / run).state_dict() for run in ("first", "second"))
+    for name, tensor in first.items():  # all its steps were warm-up: only the discriminator has learnt
+        assert tensor.equal(second[name]), name
+    header = json.loads((tmp_path / "second" / "run.json").read_text())
+    assert header["inputs"]["init"] == read_header(tmp_path / "second" / FILE_NAME)["info"]["begun_from_sha256"]
+    assert "begun_from_sha256" not in read_header(tmp_path / "first" / FILE_NAME)["info"]
+    train_gan.run(replace(begun, kimg=0.024, resume=True))
+    assert not load_generator(tmp_path / "second").mapping.embed.weight.equal(first["mapping.embed.weight"])  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="other settings"):
+        train_gan.run(replace(begun, init=None, resume=True))
+    larger = replace(begun.network, channel_max=4)
+    with pytest.raises(ConfigError, match="other sizes"):
+        train_gan.run(replace(begun, out=tmp_path / "third", network=larger))
 
 
 def test_what_cannot_be_trained(tiny_faceset: Path, tmp_path: Path) -> None:

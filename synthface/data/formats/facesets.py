@@ -1,13 +1,13 @@
 """FaceSets as a stream of items, and made from one."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from synthface.core.digest_set import DigestSet
 from synthface.core.errors import DataError
 from synthface.core.hashing import sha256_bytes
-from synthface.data.faceset import MANIFEST, FaceRecord, FaceSet, Kind
+from synthface.data.faceset import MANIFEST, FaceSet, Kind, read_manifest
 from synthface.data.faceset_writer import FaceSetWriter
 from synthface.data.formats.folders import folder_name
 from synthface.data.formats.item import EXTENSIONS, Item, printable, safe_name
@@ -24,6 +24,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "psi": (int, float),
     "noise_mode": (str,),
     "code": (dict,),
+    "processing": (dict,),
 }
 
 
@@ -35,8 +36,10 @@ def read_faceset(root: Path) -> Iterator[Item]:
     Raises:
         DataError: an image is missing, or the manifest or an image does not match its hash.
     """
-    label_of = {identity: label for label, identity in enumerate(sorted({r.identity for r in _records(root)}))}
-    for record in _records(root):
+    label_of = {
+        identity: label for label, identity in enumerate(sorted({r.identity for r in read_manifest(root / MANIFEST)}))
+    }
+    for record in read_manifest(root / MANIFEST):
         path = root / safe_name(record.path)
         try:
             content = path.read_bytes()
@@ -48,15 +51,6 @@ def read_faceset(root: Path) -> Iterator[Item]:
         yield Item(content, record.identity, record.path, label_of[record.identity], fields)
 
 
-def _records(root: Path) -> Iterator[FaceRecord]:
-    with (root / MANIFEST).open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield FaceRecord.from_json(json.loads(line))
-            except (ValueError, TypeError, AttributeError):
-                raise DataError(f"{root / MANIFEST}, line {number}: no record of an image") from None
-
-
 class FaceSetSink:
     """Writes a FaceSet; what an interrupted run has written is kept.
 
@@ -66,7 +60,7 @@ class FaceSetSink:
     def __init__(self, out: Path, *, kind: Kind, record: dict[str, Any]) -> None:
         self.writer = FaceSetWriter(out, kind=kind, record=record)
         self.dropped_fields: set[str] = set()
-        self._seen: set[str] = set()
+        self._seen = DigestSet()
 
     def add(self, item: Item) -> None:
         """Write one image."""

@@ -1,0 +1,78 @@
+"""The gate: no set leaves without a PASS that belongs to it, unless somebody takes the risk by name."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from synthface.core.errors import AuditError
+from synthface.core.hashing import sha256_file
+from synthface.data import FaceSet
+
+AUDIT_FILE = "audit.json"
+
+
+@dataclass(frozen=True)
+class Clearance:
+    """Why a set may be released.
+
+    Attributes:
+        verdict: of the audit, or "not audited".
+        claim: the audit's one-sentence claim.
+        acknowledged: the reason given for going on without a PASS.
+        audit_sha256: hash of the audit.json.
+        audit: content of the audit.json.
+    """
+
+    verdict: str
+    claim: str
+    acknowledged: str | None
+    audit_sha256: str | None
+    audit: dict[str, Any] | None = field(default=None, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the release says of it; the audit itself, which may name people, stays at home."""
+        return {key: value for key, value in vars(self).items() if key != "audit"}
+
+
+def clear(faceset: FaceSet, audit: Path | None, acknowledged: str | None) -> Clearance:
+    """Return why the set may be released.
+
+    Raises:
+        AuditError: there is no PASS that belongs to it, and the risk was not acknowledged.
+    """
+    verdict, claim, digest, result = "not audited", "No audit was made.", None, None
+    if audit is not None:
+        result = read_audit_file(audit)
+        if audited_manifest(result) != faceset.manifest_sha256:
+            raise AuditError(f"--audit {audit} belongs to another set than {faceset.root}; audit this one")
+        verdict, claim, digest = result["verdict"], result["claim"], sha256_file(audit / AUDIT_FILE)
+    if verdict != "PASS" and acknowledged is None:
+        raise AuditError(
+            f"{faceset.root} may not be released: {verdict}. Pass the audit (synthface audit, then --audit DIR), "
+            'or take the risk with --acknowledge-risk "REASON"'
+        )
+    return Clearance(verdict, claim, acknowledged if verdict != "PASS" else None, digest, result)
+
+
+def read_audit_file(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's audit.json.
+
+    Raises:
+        AuditError: it has none, or not with what a release needs of it.
+    """
+    try:
+        result: dict[str, Any] = json.loads((folder / AUDIT_FILE).read_text(encoding="utf-8"))
+        audited_manifest(result)
+        is_valid = isinstance(result["verdict"], str) and isinstance(result["claim"], str)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        is_valid = False
+    if not is_valid:
+        raise AuditError(f"--audit {folder} holds no valid {AUDIT_FILE}; make it with 'synthface audit'")
+    return result
+
+
+def audited_manifest(result: dict[str, Any]) -> str | None:
+    """Return the hash of the manifest of the set that was audited."""
+    digest: str | None = result["made_by"]["inputs"].get("synthetic manifest")
+    return digest

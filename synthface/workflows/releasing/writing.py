@@ -1,0 +1,136 @@
+"""Writing a release in any format; beside the images always manifest.jsonl, release.json, the cards and SHA256SUMS."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from synthface.core.atomic import atomic_folder
+from synthface.core.errors import ConfigError
+from synthface.core.hashing import canonical_json, sha256_file
+from synthface.core.run_record import write_json
+from synthface.data import FaceSetWriter
+from synthface.data.faceset import MANIFEST, read_manifest
+from synthface.data.formats import CONVERSION, ContentSum, Item, open_sink
+from synthface.workflows.releasing.description import RELEASE, SUMS
+from synthface.workflows.releasing.marked_items import record_of
+
+Documents = Callable[[Path], Mapping[str, bytes]]
+
+
+def write_faceset(
+    out: Path, items: Iterable[Item], *, record: dict[str, Any], documents: Documents, extra: dict[str, Any]
+) -> bool:
+    """Write the release as a FaceSet, that is, a folder an identity; it goes on where it was stopped.
+
+    Args:
+        out: folder of the release.
+        items: marked images.
+        record: run record of the release.
+        documents: makes everything that stands beside images and manifest, given the folder.
+        extra: what else faceset.json says.
+
+    Returns:
+        Whether anything was written; not if the very release is there.
+    """
+
+    def closing(working: Path) -> Mapping[str, bytes]:
+        for name, content in documents(working).items():
+            (working / name).write_bytes(content)
+        return {SUMS: _sums_of_faceset(working)}
+
+    with FaceSetWriter(out, kind=record["config"]["kind"], record=record, extra=extra) as writer:
+        if writer.is_complete:
+            return False
+        for item in items:
+            if not writer.done(item.name):
+                line = record_of(item).to_json()
+                path, identity = line.pop("path"), line.pop("identity")
+                del line["sha256"]
+                writer.add(path, item.content, identity=identity, **line)
+        writer.finish(closing)
+    return True
+
+
+def write_packed(
+    out: Path, items: Iterable[Item], *, record: dict[str, Any], documents: Documents, shard_size: int
+) -> bool:
+    """Write the release as WebDataset, RecordIO or parquet; a run that was stopped starts anew.
+
+    Args:
+        out: folder of the release.
+        items: marked images.
+        record: run record of the release.
+        documents: makes everything that stands beside images and manifest, given the folder.
+        shard_size: images a shard.
+
+    Returns:
+        Whether anything was written; not if the very release is there.
+    """
+    format = record["config"]["format"]
+    if _is_there(out, record):
+        return False
+    total = ContentSum()
+    with atomic_folder(out) as working:
+        sink = open_sink(format, working, shard_size=shard_size)
+        try:
+            with (working / MANIFEST).open("w", encoding="utf-8", newline="\n") as manifest:
+                for number, item in enumerate(total.over(items)):
+                    sink.add(item)
+                    more = {"member": f"{number:09d}{Path(item.name).suffix}"} if format == "webdataset" else {}
+                    manifest.write(canonical_json(record_of(item).to_json() | more) + "\n")
+            sink.finish()
+        finally:
+            sink.close()
+        told = {"n_images": total.n_images, "sha256": total.sha256, "kind": record["config"]["kind"]}
+        write_json(working / CONVERSION, told | {"made_by": record})
+        for name, content in documents(working).items():
+            (working / name).write_bytes(content)
+        (working / SUMS).write_bytes("".join(sum_lines(working, ())).encode())
+    return True
+
+
+def _is_there(out: Path, record: dict[str, Any]) -> bool:
+    if not out.exists():
+        return False
+    try:
+        made_by = json.loads((out / RELEASE).read_text(encoding="utf-8"))["made_by"]
+        same = all(made_by[key] == record[key] for key in ("config", "inputs"))
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise ConfigError(f"--out {out} already exists and holds something else; give another path or remove it")
+    return True
+
+
+def _sums_of_faceset(root: Path) -> bytes:
+    """Return SHA256SUMS of a FaceSet: its images from the manifest, everything else read."""
+    images = (f"{record.sha256}  {record.path}\n" for record in read_manifest(root / MANIFEST))
+    return "".join([*images, *sum_lines(root, ("images",))]).encode()
+
+
+def sum_lines(root: Path, leave_out: tuple[str, ...]) -> Iterator[str]:
+    """Yield a line of SHA256SUMS for each file below a folder, as ``sha256sum -c`` reads them.
+
+    Args:
+        root: the folder.
+        leave_out: entries of the folder itself that are not looked at.
+    """
+    for path in files_below(root):
+        name = path.relative_to(root).as_posix()
+        if name.split("/")[0] not in leave_out and not is_working_file(name):
+            yield f"{sha256_file(path)}  {name}\n"
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder in order; links are not followed."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            yield from files_below(path)
+        else:
+            yield path
+
+
+def is_working_file(name: str) -> bool:
+    """Say whether a file is no part of a release: the sums themselves, and the journals while it is written."""
+    return name in (SUMS, "settings.json") or (name.startswith("journal-") and name.endswith(".jsonl"))
