@@ -40,7 +40,7 @@ def count_hits(gallery: Gallery, images: NDArray[np.float32], threshold: float) 
 
 def hit_threshold(gallery: Gallery, images: NDArray[np.float32], share: float) -> float:
     """Return the score that a share of the (person, image) scores of a gallery reaches."""
-    maxima = np.concatenate([block.ravel() for _, _, block in person_maxima(gallery, images)])
+    maxima = np.concatenate([block.flatten() for _, _, block in person_maxima(gallery, images)])
     kept = max(1, int(share * len(maxima)))
     return float(np.partition(maxima, len(maxima) - kept)[len(maxima) - kept])
 

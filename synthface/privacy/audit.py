@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from synthface.core.hashing import sha256_json
 from synthface.core.run_record import to_json
+from synthface.privacy.acquisition import Acquisition
 from synthface.privacy.claim import claim_of
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.copies import Copies
@@ -40,7 +41,7 @@ def audit(
     signatures: Mapping[str, ImageSignatures] | None = None,
     planted: Sequence[PlantOutcome] = (),
     remediation: Remediation | None = None,
-    unaudited: int | None = None,
+    acquisition: Acquisition | None = None,
     search: Search = search,
 ) -> Verdict:
     """Test whether real people can be found again in a synthetic set.
@@ -62,7 +63,7 @@ def audit(
             cannot be looked for, and the verdict is never PASS.
         planted: what ``search_plants`` found of leaks planted as images; without it the verdict is never PASS.
         remediation: what was taken out of the set on the word of recognisers, if anything.
-        unaudited: synthetic images in which no face was found, where that was tried.
+        acquisition: synthetic images in which no face was found, where a detector looked for them.
         search: compares every query with every photo; for searches by several processes or on another device.
 
     Raises:
@@ -77,7 +78,7 @@ def audit(
     rounds = remediation.rounds if remediation else 1
     results = {name: measure(inputs, name, config, search, rounds=rounds) for name in inputs.recognizers}
     copies = search_copies(inputs.signatures, _nearest_photos(results, inputs), config)
-    gates = build_gates(inputs, results, copies, config, planted=planted, unaudited=unaudited)
+    gates = build_gates(inputs, results, copies, config, planted=planted, acquisition=acquisition)
     sealed = sealed_recognizers(remediation, inputs.recognizers)
     gates["A8"] = sealed_gate(remediation, sealed, gates, config)
     outcome = decide(gates)
@@ -100,6 +101,7 @@ def audit(
         flagged=tuple(sorted({name for result in results.values() for name in result.flagged})),
         flagged_images=_flagged_images(results),
         copies=_copied_images(inputs, copies),
+        unaudited=None if acquisition is None else tuple(sorted(acquisition.unaudited)),
         overlap=_overlap(inputs, results),
         sizes=sizes,
         recognizers=inputs.recognizers,

@@ -19,38 +19,58 @@ _FOUND = {
 def claim_of(
     outcome: Outcome, gates: dict[str, Gate], needs: tuple[str, ...], n_classes: int, config: AuditConfig
 ) -> str:
-    """Return the claim that a verdict stands for."""
+    """Return the claim that a verdict stands for; what the alarm finds of planted leaks is part of every one."""
     if outcome == "FAIL":
         failed = [name for name in _FOUND if gates[name].passed is False]
         found = [
             _FOUND[name] + (f" ({figures})" if (figures := _figures(name, gates[name])) else "") for name in failed
         ]
-        return "Real people can be found again in this set: " + "; ".join(found) + "."
+        return f"Real people can be found again in this set: {'; '.join(found)}; {_power(gates)}."
     if outcome == "PASS":
         return _bound(gates, n_classes, config)
     first = needs[0] if needs else "more data"
     rest = f" and {len(needs) - 1} more" if len(needs) > 1 else ""
-    return f"No leak was shown, but the audit could not rule one out: it needs {first}{rest}."
+    tested = any(gates[name].checks for name in _FOUND)
+    looked = "No leak was shown, but the audit could not rule one out" if tested else "Nothing could be tested"
+    return f"{looked}: it needs {first}{rest}; {_power(gates)}{_faces(gates)}."
 
 
 def _bound(gates: dict[str, Gate], n_classes: int, config: AuditConfig) -> str:
-    power = next(check for check in gates["V4"].checks if check.key == "recall")
-    assert power.interval is not None  # V4 passed
-    low, high = power.interval
-    leaking = min(1.0, -math.log(1 - config.confidence) / (n_classes * low))
+    recall = _recall(gates)
+    assert recall is not None  # V4 passed
+    assert recall.interval is not None
+    leaking = min(1.0, -math.log(1 - config.confidence) / (n_classes * recall.interval[0]))
     linkage = "" if gates["A4"].applicable else "; label linkage was not applicable"
     return (
-        f"0 of {n_classes} classes flagged, and no image; "
-        f"the alarm finds {power.value:.0%} [{low:.0%}, {high:.0%}] of planted training people; "
-        f"at most {leaking:.2%} of the classes show one ({config.confidence:.0%} confidence){linkage}."
+        f"0 of {n_classes} classes flagged, and no image; {_power(gates)}; "
+        f"at most {leaking:.2%} of the classes show one ({config.confidence:.0%} confidence){linkage}{_faces(gates)}."
     )
+
+
+def _recall(gates: dict[str, Gate]) -> Check | None:
+    return next((check for check in gates["V4"].checks if check.key == "recall"), None)
+
+
+def _power(gates: dict[str, Gate]) -> str:
+    recall = _recall(gates)
+    if recall is None or recall.interval is None:
+        return "what the alarm finds is not known"
+    low, high = recall.interval
+    share = f"{recall.value:.1%} [{low:.1%}, {high:.1%}]"
+    return f"the alarm finds {share} of {recall.n} training people planted by other photos"
+
+
+def _faces(gates: dict[str, Gate]) -> str:
+    """Say so where nobody looked for images without a face."""
+    checked = all(check.passed is not None for check in gates["V5"].checks if check.key == "unaudited")
+    return "" if checked else "; whether every image shows a face was not checked"
 
 
 def _figures(name: str, gate: Gate) -> str:
     if name == "A4":
         hits, area = _largest(gate, "rank1_hits"), _largest(gate, "auc")
         return (
-            f"{hits.value:.0f} of {hits.n} at rank 1 where chance gives {hits.baseline:.2g}, AUC {area.value:.2f}"
+            f"{hits.value:.0f} of {hits.n:,} at rank 1 where chance gives {hits.baseline:.2g}, AUC {area.value:.2f}"
             if hits and area
             else "label permutation"
         )
@@ -63,7 +83,7 @@ def _figures(name: str, gate: Gate) -> str:
         return f"p = {smallest.value:.2g}"
     if name == "A1":
         copies = _largest(gate, "copies")
-        return f"{copies.value:.0f} of {copies.n}" if copies else ""
+        return f"{copies.value:.0f} of {copies.n:,}" if copies else ""
     if name == "A6":
         copying = min((check for check in gate.checks if check.key == "c_t"), key=lambda check: check.value)
         return f"C_T {copying.value:.1f}"

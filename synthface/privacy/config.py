@@ -33,7 +33,7 @@ class AuditConfig:
         planted_photos: photos such a person must have, half of which are planted (V4).
         min_recall: share of the plants that the alarm must find, lower bound (V4).
         max_hub_share: share of the synthetic images that may have the same nearest photo (V5, a warning).
-        max_unaudited: share of the synthetic images in which no face may be found (V5, a warning).
+        max_unaudited: share of the synthetic images in which no face may be found (V5).
         copy_bits: bits of 64 up to which a perceptual hash makes an image and a photo a candidate (A1).
         copy_correlation: correlation of fine detail from which a candidate is a copy (A1).
         residual_at: share of hold-out people above the threshold at which the residual risk is read (A2).

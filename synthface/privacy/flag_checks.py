@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from synthface.metrics.delong import delong_auc
 from synthface.privacy.flags import Alarm
 from synthface.privacy.image_alarm import Named
 from synthface.privacy.pareto_tail import ParetoTail
@@ -129,14 +130,15 @@ def hub_checks(view: View) -> list[Check]:
     ]
 
 
-def placebo_check(view: View) -> Check:
-    """Return the check of gate V3: placebo people must be equally near to both sides."""
+def placebo_checks(view: View) -> list[Check]:
+    """Return the checks of gate V3: placebo people must be equally near to both sides; for the record the AUC."""
     near_train, near_holdout = view.person_scores("train", "placebo"), view.person_scores("holdout", "placebo")
     null = mean_difference_null(near_train, near_holdout, view.config.permutations, view.rng("placebo"))
     excess = float(near_train.mean() - near_holdout.mean())
     # too small an excess is a bias as well: it would hide a leak
     p = min(1.0, 2 * min(p_value(null, excess), p_value(-null, -excess)))
-    return Check(
+    area, ends = delong_auc(near_train, near_holdout, 2 * view.config.confidence - 1)
+    excess_check = Check(
         recognizer=view.recognizer,
         key="placebo_excess",
         statistic="two-sided permutation p of the same excess with placebo people in the place of the synthetic set",
@@ -151,3 +153,17 @@ def placebo_check(view: View) -> Check:
         need="a hold-out drawn at random from the pool of training people, with as many photos each, or a recogniser "
         f"trained on neither: {view.recognizer} finds the two different before any synthetic image is looked at",
     )
+    area_check = Check(
+        recognizer=view.recognizer,
+        key="placebo_auc",
+        statistic="AUC of telling training from hold-out people by that score",
+        value=area,
+        interval=(float(ends[0]), float(ends[1])),
+        rule="reported",
+        threshold=np.nan,
+        passed=True,
+        baseline=0.5,
+        n=len(near_train) + len(near_holdout),
+        unit="people",
+    )
+    return [excess_check, area_check]

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from synthface.privacy.acquisition import Acquisition, unaudited_check
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.copies import Copies
 from synthface.privacy.copy_checks import copy_checks
-from synthface.privacy.gate_texts import HOW_TO_DECIDE, REMEDIES, TITLES, text_of
+from synthface.privacy.gate_texts import HOW_TO_DECIDE, REMEDIES, TITLES, UNAUDITED, text_of
 from synthface.privacy.inputs import AuditInputs
 from synthface.privacy.measure import Measurement
 from synthface.privacy.plants import KINDS, PlantOutcome
@@ -16,7 +17,6 @@ from synthface.privacy.validity import (
     holdout_checks,
     placebo_over_recognizers,
     power_checks,
-    unaudited_check,
 )
 from synthface.privacy.verdict import Check, Gate, Kind
 
@@ -31,7 +31,7 @@ def build_gates(
     config: AuditConfig,
     *,
     planted: Sequence[PlantOutcome] = (),
-    unaudited: int | None = None,
+    acquisition: Acquisition | None = None,
 ) -> dict[str, Gate]:
     """Return the gates V1 to A7 in the order of the protocol."""
     names = [name for name in TITLES if name != "A8"]
@@ -40,12 +40,14 @@ def build_gates(
     checks["V2"] = holdout_checks(inputs, results, copies, config)
     checks["V3"] = placebo_over_recognizers(checks["V3"], config)
     checks["V4"] = power_checks(results, planted, config)
-    if unaudited is not None:
-        checks["V5"].append(unaudited_check(unaudited, inputs.sizes()["synthetic"]["images"], config))
+    unaudited = unaudited_check(acquisition, inputs.sizes()["synthetic"]["images"], config)
+    checks["V5"] = [unaudited, *checks["V5"]]
     checks |= settle_leaks(checks, config)
     gates = {name: _gate(name, checks[name]) for name in names}
     gates["V1"] = _recognizer_gate(checks["V1"], config)
     gates["V4"] = _power_gate(gates["V4"], planted)
+    if unaudited.passed is False:  # a hub alone is a warning, but nobody can pass images that nobody could audit
+        gates["V5"] = replace(gates["V5"], kind="validity", text=UNAUDITED)
     if not checks["A4"] and "train" in inputs.roles:
         gates["A4"] = _unlabelled_gate()
     return gates
@@ -90,10 +92,22 @@ def _numbers(text: str) -> list[int]:
 
 def _recognizer_gate(checks: list[Check], config: AuditConfig) -> Gate:
     """V1 asks for enough good recognisers, not for all of them to be good."""
-    gate = _gate("V1", checks)
+    if not checks:
+        return _gate("V1", checks)
     good = sum(bool(check.passed) for check in checks)
-    if not checks or good >= config.min_recognizers:
-        return replace(gate, passed=True if checks else None, needs=() if checks else gate.needs)
+    enough = Check(
+        key="recognizers",
+        statistic="recognisers that work at this resolution",
+        value=good,
+        rule=">=",
+        threshold=config.min_recognizers,
+        passed=good >= config.min_recognizers,
+        n=len(checks),
+        unit="recognisers",
+    )
+    gate = _gate("V1", [enough, *checks])
+    if enough.passed:
+        return replace(gate, passed=True, text=text_of("V1", True, measured=True), needs=())
     missing = (
         f"{config.min_recognizers} recognisers that pass V1 (of another backbone and training set each); {good} did"
     )

@@ -9,6 +9,7 @@ from synthface.core.errors import AuditError
 from synthface.data.embeddings import Embeddings
 from synthface.privacy.refusals import (
     Roles,
+    check_different,
     check_labels,
     check_provenance,
     check_recognizers,
@@ -75,6 +76,7 @@ def read_inputs(
     if not recognizers:
         raise AuditError("synthetic holds no embeddings; give those of at least one recogniser")
     check_recognizers(roles)
+    check_different(roles["synthetic"])
     for role, sets in roles.items():
         check_role(role, sets, roles["synthetic"])
     check_provenance(roles)

@@ -11,7 +11,7 @@ from synthface.privacy.config import AuditConfig
 from synthface.privacy.copying_checks import copying_checks
 from synthface.privacy.evidence import Evidence
 from synthface.privacy.excess import excess_checks
-from synthface.privacy.flag_checks import flag_check, hub_checks, image_check, placebo_check, tail_check
+from synthface.privacy.flag_checks import flag_check, hub_checks, image_check, placebo_checks, tail_check
 from synthface.privacy.flags import raise_alarm
 from synthface.privacy.gallery import Gallery, build_gallery
 from synthface.privacy.image_alarm import name_image_people
@@ -88,7 +88,7 @@ def measure(
         result.checks["A6"] = copying_checks(view)
         result.look_alikes = look_alikes(train, holdout, config.overlap_chance)
         if view.placebo is not None:
-            result.checks["V3"] = [placebo_check(view)]
+            result.checks["V3"] = placebo_checks(view)
     _keep_nearest(view, result)
     return result
 

@@ -53,6 +53,18 @@ def check_role(role: str, sets: Mapping[str, Embeddings], synthetic: Mapping[str
             )
 
 
+def check_different(synthetic: Mapping[str, Embeddings]) -> None:
+    """Refuse one recogniser under two names: it would stand in for a second opinion."""
+    made_by: dict[str, str] = {}
+    for name, item in synthetic.items():
+        weights = str(item.info.get("recognizer_sha256") or name)
+        if made_by.setdefault(weights, name) != name:
+            raise AuditError(
+                f"{made_by[weights]} and {name} are one recogniser (weights {weights[:12]}); give two of different "
+                "making"
+            )
+
+
 def check_provenance(roles: Roles) -> None:
     """Refuse roles whose records (``Embeddings.info``) say that weights, manifest or resolution differ.
 

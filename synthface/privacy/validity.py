@@ -75,9 +75,13 @@ def shared_people(results: Results) -> list[tuple[int, int]]:
 
 def placebo_over_recognizers(checks: list[Check], config: AuditConfig) -> list[Check]:
     """V3: correct the placebo for the number of recognisers, since each may err."""
-    adjusted = holm([check.value for check in checks])
+    tests = [check for check in checks if check.rule != "reported"]
+    adjusted = dict(zip(map(id, tests), holm([check.value for check in tests]), strict=True))
     return [
-        replace(check, passed=p > config.placebo_alpha, p_adjusted=p) for check, p in zip(checks, adjusted, strict=True)
+        replace(check, passed=adjusted[id(check)] > config.placebo_alpha, p_adjusted=adjusted[id(check)])
+        if id(check) in adjusted
+        else check
+        for check in checks
     ]
 
 
@@ -160,22 +164,4 @@ def _planted_check(outcome: PlantOutcome, config: AuditConfig) -> Check:
         n=outcome.n,
         unit=f"planted {kind.unit}",
         need=need,
-    )
-
-
-def unaudited_check(unaudited: int, n_images: int, config: AuditConfig) -> Check:
-    """V5: images in which no face was found are not audited (failure to acquire, ISO/IEC 19795-1)."""
-    share = unaudited / n_images
-    low, high = clopper_pearson(unaudited, n_images, 2 * config.confidence - 1)
-    return Check(
-        key="unaudited",
-        statistic="share of the synthetic images in which no face was found, and which are not audited",
-        value=share,
-        interval=(float(low), float(high)),
-        rule="<=",
-        threshold=config.max_unaudited,
-        passed=share <= config.max_unaudited,
-        n=n_images,
-        unit="synthetic images",
-        need="the images without a face taken out of the set",
     )

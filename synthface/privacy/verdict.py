@@ -128,6 +128,7 @@ class Verdict:
         flagged: synthetic identities that the per-class alarm names; remove them.
         flagged_images: recognisers that name a training person for a single image, by image; remove these.
         copies: synthetic images confirmed as copies of a training photo; remove them.
+        unaudited: synthetic images in which no face was found; None where nobody looked.
         overlap: pairs (training, hold-out) that look like one person, worst first.
         sizes: images and identities by role.
         recognizers: names, in the order used.
@@ -154,6 +155,7 @@ class Verdict:
     differences: dict[str, tuple[float, float]] = field(default_factory=dict)
     flagged_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     copies: tuple[CopiedImage, ...] = ()
+    unaudited: tuple[str, ...] | None = None
     sealed: tuple[str, ...] = ()
     remediation: Remediation | None = None
     evidence: dict[str, Evidence] = field(default_factory=dict, repr=False, compare=False)

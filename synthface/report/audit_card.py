@@ -38,6 +38,8 @@ def _lines(result: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator
     yield from (f"- {size}" for size in sizes)
     yield f"- recognisers: {', '.join(result['recognizers'])}"
     yield f"- limits: {profile_words(result)}"
+    rounds = result["remediation"]["rounds"] if result["remediation"] else 1
+    yield f"- audits against this hold-out: {rounds} of at most {result['config']['max_rounds']}"
     yield from _list("What this audit cannot say", result.get("not_concluded", []))
     yield from ("", "## Gates", "")
     yield "| id | test | value | interval | n | limit | result |"
@@ -54,6 +56,8 @@ def _lines(result: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator
     yield from _list("Limits", LIMITS)
     yield from ("", "## Provenance (SHA-256)", "")
     yield from (f"- {what}: `{digest}`" for what, digest in provenance.items())
+    for name, facts in result["recognizer_facts"].items():
+        yield f"- {name}: {facts['architecture']}, trained on {facts['trained_on']}"
 
 
 def _list(title: str, sentences: Any) -> Iterator[str]:

@@ -22,6 +22,7 @@ LIMITS = (
     "A better recogniser than those listed may find more.",
     "Leaks of other kinds than the planted ones may be found less often: see how fast power falls for morphs.",
     "Attributes of training people, such as age or sex, may be inferable without any of them being recognisable.",
+    "Groups of people (by sex, age or skin) are not told apart here: whether one is leaked more often is not shown.",
     "Each audit uses up some of its hold-out: do not tune a generator on it more than three times.",
 )
 

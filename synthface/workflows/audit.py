@@ -9,7 +9,6 @@ the synthetic set leads to a training person through the generator that made it,
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from synthface.core.hashing import sha256_json
 from synthface.core.run_record import run_record, to_json
 from synthface.data import Embeddings, FaceSet
 from synthface.privacy.config import AuditConfig
+from synthface.workflows.auditing.acquisition import acquire
 from synthface.workflows.auditing.inputs import (
     ROLES,
     FaceSets,
@@ -27,29 +27,31 @@ from synthface.workflows.auditing.inputs import (
     check_embeddings,
     check_files,
     check_images,
+    check_training_set,
     given_embeddings,
     label_map,
-    not_concluded,
     release_side,
     signatures_of,
     via_size,
 )
+from synthface.workflows.auditing.not_concluded import not_concluded
+from synthface.workflows.auditing.processes import fabric_of, first_process_first, search_of
 from synthface.workflows.auditing.report import (
     PRIVATE_PAGE,
     PUBLIC_PAGE,
     RESULT,
+    facts_of,
     power_row,
     remarks_on,
+    slices_of,
     write_audit,
 )
-from synthface.workflows.compute import Compute, is_first_process, launch_fabric
+from synthface.workflows.compute import Compute, is_first_process
 from synthface.workflows.embed import embed_faceset
 
 if TYPE_CHECKING:
-    from synthface.privacy.evidence import Evidence
     from synthface.privacy.plants import PlantOutcome
     from synthface.privacy.remediation import Remediation
-    from synthface.privacy.search import Search
     from synthface.privacy.signatures import ImageSignatures
 
 EXAMPLES = """
@@ -77,7 +79,7 @@ class Options(Compute):
         embeddings: files of 'synthface embed' for any of these sets, to take instead of embedding here; which set and
             recogniser each is of is known by their hashes.
         strict: the limits for a release that cannot be called back.
-        gates: YAML file of limits; set them before the run.
+        gates: YAML file of limits, "name: value" a line; "profile: strict" begins with those. Set them before the run.
     """
 
     synthetic: Path
@@ -94,11 +96,31 @@ class Options(Compute):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.strict and self.gates.differences():
-            raise ConfigError("--strict sets all limits; leave out --gates and --gates.* (but for --gates.seed)")
+            raise ConfigError(
+                "--strict sets all limits but --gates.seed; to change some, give --gates a file with 'profile: strict'"
+            )
         if self.strict:
             object.__setattr__(self, "gates", AuditConfig.strict(seed=self.gates.seed))
         if len(set(self.recognizers)) < len(self.recognizers):
             raise ConfigError("--recognizers names one recogniser twice; give different ones")
+
+
+def expand_arguments(arguments: list[str]) -> list[str]:
+    """Put the values of the file after ``--gates`` in its place, as flags that later ones override.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds something else than a profile and limits.
+    """
+    expanded: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        file = next(words, None) if word == "--gates" else word.partition("--gates=")[2] or None
+        if file is None:
+            expanded.append(word)
+        else:
+            values = to_json(AuditConfig.from_file(Path(file)))
+            expanded += [f"--gates.{name}={value}" for name, value in values.items()]
+    return expanded
 
 
 def run(options: Options) -> int:
@@ -109,6 +131,7 @@ def run(options: Options) -> int:
         if (path := getattr(options, role)) is not None
     }
     check_images(facesets)
+    check_training_set(facesets)
     if is_first_process():
         check_files(facesets)
     sets = embed_sets(facesets, options)
@@ -191,17 +214,20 @@ def _audit(
 
     config = options.gates
     remediation = remediation_of(facesets)
-    fabric = _fabric_of(options)
-    signatures = _signatures(facesets, fabric)
+    fabric = fabric_of(options)
+    with first_process_first(fabric):
+        signatures = {role: signatures_of(faceset) for role, faceset in facesets.items() if role != "train_other"}
+        acquisition = acquire(facesets)
     planted = plant(facesets, sets, signatures, remediation.rounds if remediation else 1, options)
     verdict = audit(
-        **sets,  # type: ignore[arg-type]
+        **sets,
         config=config,
         labels=labels,
         signatures=signatures,
         planted=planted,
         remediation=remediation,
-        search=_search_of(fabric),
+        acquisition=acquisition,
+        search=search_of(fabric),
     )
     flagged_images: dict[str, str] = {copy.synthetic: "copy of a training photo" for copy in verdict.copies}
     for image, names in verdict.flagged_images.items():
@@ -212,9 +238,12 @@ def _audit(
         "version": 2,
         **verdict.to_json(),
         "flagged_images": [{"image": image, "why": why} for image, why in sorted(flagged_images.items())],
-        "not_concluded": not_concluded(facesets, options.recognizers, len(labels or {})),
+        "not_concluded": not_concluded(
+            facesets, options.recognizers, len(labels or {}), acquired=acquisition is not None
+        ),
         "power": [power_row(outcome, config.confidence) for outcome in planted],
-        "slices": _slices(sets, verdict.evidence, config.confidence),
+        "slices": slices_of(sets, verdict.evidence, config.confidence),
+        "recognizer_facts": {name: facts_of(name) for name in options.recognizers},
         "kinds": kinds,
         "made_by": record,
     }
@@ -222,31 +251,6 @@ def _audit(
     if is_first_process():
         write_audit(options.out, result, verdict.evidence, facesets, remarks_on(kinds))
     return result
-
-
-def _fabric_of(options: Options) -> Any:
-    """Return the launched Fabric, or None for one process on the CPU, which needs none."""
-    alone = options.devices * options.nodes == 1 and options.device == "cpu" and "WORLD_SIZE" not in os.environ
-    return None if alone else launch_fabric(options)
-
-
-def _signatures(facesets: FaceSets, fabric: Any) -> dict[str, "ImageSignatures"]:
-    """Return the signatures of all sets; the first process fills the cache, the others read it."""
-    if fabric is not None and not fabric.is_global_zero:
-        fabric.barrier()
-    signatures = {role: signatures_of(faceset) for role, faceset in facesets.items() if role != "train_other"}
-    if fabric is not None and fabric.is_global_zero:
-        fabric.barrier()
-    return signatures
-
-
-def _search_of(fabric: Any) -> "Search":
-    """Return the search that suits the devices; with several, finished shards are kept in the cache."""
-    from synthface.core.cache_folder import cache_folder
-    from synthface.privacy.search import search
-    from synthface.workflows.auditing.distributed_search import distributed_search
-
-    return search if fabric is None else distributed_search(fabric, cache_folder("searches"))
 
 
 def plant(
@@ -282,16 +286,3 @@ def remediation_of(facesets: FaceSets) -> "Remediation | None":
         used_recognizers=tuple(noted["used_recognizers"]),
         log_sha256=str(noted["log_sha256"]),
     )
-
-
-def _slices(sets: Sets, evidence: Mapping[str, "Evidence"], confidence: float) -> list[dict[str, Any]]:
-    from synthface.privacy.slices import slice_by_photos
-
-    return [
-        to_json(part)
-        for name, item in evidence.items()
-        if item.person_train is not None and item.person_holdout is not None
-        for part in slice_by_photos(
-            name, sets["train"][name], sets["holdout"][name], (item.person_train, item.person_holdout), confidence
-        )
-    ]

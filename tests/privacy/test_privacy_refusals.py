@@ -37,10 +37,18 @@ def recorded(sets, **info):
 
 
 def test_other_weights_under_the_same_name(pool, release):
-    roles = {"release": recorded(release, recognizer_sha256="a" * 64)}
+    weights = {"one": "a" * 64, "two": "c" * 64}
+    made = {
+        name: dataclasses.replace(item, info={"recognizer_sha256": weights[name]}) for name, item in release.items()
+    }
     with pytest.raises(AuditError, match="train was embedded by other weights under one"):
-        run(pool, roles["release"], train=recorded(pool.train, recognizer_sha256="b" * 64))
-    run(pool, roles["release"], train=recorded(pool.train, recognizer_sha256="a" * 64))
+        run(pool, made, train=recorded(pool.train, recognizer_sha256="b" * 64))
+    run(pool, release, train=recorded(pool.train, recognizer_sha256="a" * 64))
+
+
+def test_one_recogniser_under_two_names(pool, release):
+    with pytest.raises(AuditError, match="one and two are one recogniser"):
+        run(pool, recorded(release, recognizer_sha256="a" * 64))
 
 
 def test_an_image_of_one_faceset_in_two_roles(pool, release):

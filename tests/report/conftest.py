@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from drawn_people import fake_embed, make, sha256_of
 
+from synthface.privacy import Acquisition
 from synthface.recognition import catalogue
 from synthface.workflows import audit
 
@@ -13,7 +14,12 @@ from synthface.workflows import audit
 def sets(tmp_path, monkeypatch):
     """A folder with train, holdout and placebo of 40 people each; embedding is stood in for."""
     monkeypatch.setattr(audit, "embed_faceset", fake_embed)
-    monkeypatch.setattr(catalogue, "find_weights", lambda name: SimpleNamespace(name=name, sha256=sha256_of(name)))
+    monkeypatch.setattr(audit, "acquire", lambda facesets: Acquisition((), 0.0))  # patterns are no faces
+    monkeypatch.setattr(
+        catalogue,
+        "find_weights",
+        lambda name: SimpleNamespace(name=name, sha256=sha256_of(name), description={"trained_on": "patterns"}),
+    )
     for role in ("train", "holdout", "placebo"):
         make(tmp_path, role, {f"Real {role} {k:02d}": f"{role}{k}" for k in range(40)})
     return tmp_path

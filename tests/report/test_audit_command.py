@@ -10,6 +10,7 @@ from drawn_people import GATES, make, make_new, options
 
 from synthface.cli import parse_options
 from synthface.core.errors import ConfigError
+from synthface.privacy import AuditConfig
 from synthface.workflows import audit as workflow
 
 NEEDED = ["--synthetic", "s", "--recognizers", "one", "--out", "o"]
@@ -23,6 +24,19 @@ def test_limits_are_read_from_a_file(tmp_path):
     assert gates.differences() == {"min_holdout": (500, 2000), "max_residual": (0.005, 0.001)}
     with pytest.raises(ConfigError, match="--strict sets all limits"):
         parse_options("audit", workflow, [*NEEDED, "--strict", "--gates", str(file)])
+
+
+def test_a_file_may_begin_with_a_profile_and_flags_have_the_last_word(tmp_path):
+    file = tmp_path / "gates.yaml"
+    file.write_text("profile: strict\nmin_holdout: 3000\n")
+    gates = parse_options("audit", workflow, [*NEEDED, f"--gates={file}", "--gates.seed", "7"]).gates
+    assert gates == AuditConfig.strict(min_holdout=3000, seed=7)
+    file.write_text("profile: strict\n")
+    assert parse_options("audit", workflow, [*NEEDED, "--gates", str(file)]).gates.profile == "strict"
+    for text, message in (("profile: lenient", "lenient"), ("min_tmr: high", "min_tmr"), ("- 1", "no 'name: value'")):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            parse_options("audit", workflow, [*NEEDED, "--gates", str(file)])
 
 
 def test_a_limit_that_is_none_is_refused(tmp_path):

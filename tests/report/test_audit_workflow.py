@@ -10,7 +10,8 @@ from synthface.core.errors import AuditError, ConfigError
 from synthface.data import FaceSet, FaceSetWriter
 from synthface.privacy import AuditConfig
 from synthface.workflows import audit as workflow
-from synthface.workflows.auditing.inputs import check_images, label_map, not_concluded
+from synthface.workflows.auditing.inputs import check_images, label_map
+from synthface.workflows.auditing.not_concluded import not_concluded
 
 
 def test_a_leak_is_written_down_and_exits_1(sets, capsys):

@@ -76,7 +76,10 @@ def page_arguments():
             "gates": {"V1": gate("V1", True, [], "validity"), "A4": gate("A4", False, [check(True), check(False)])},
             "profile": "default",
             "differences": {},
-            "config": {"confidence": 0.95, "alpha": 0.01},
+            "config": {"confidence": 0.95, "alpha": 0.01, "max_rounds": 3},
+            "remediation": None,
+            "unaudited": ["images/secret.png"],
+            "recognizer_facts": {"one": {"architecture": "small", "trained_on": "patterns"}},
         },
         "evidence": {
             "one": SimpleNamespace(

@@ -55,6 +55,27 @@ def check_images(facesets: FaceSets) -> None:
                 )
 
 
+def check_training_set(facesets: FaceSets) -> None:
+    """Refuse photos that the generator was not trained on: nobody would be found among them.
+
+    Raises:
+        AuditError: the release says that its generator was trained on another set than --train.
+    """
+    train, trained_on = facesets.get("train"), trained_on_sha256(facesets["synthetic"])
+    if train is not None and trained_on is not None and trained_on != train.manifest_sha256:
+        raise AuditError(
+            f"--train {train.root} is not what the generator of --synthetic was trained on (manifest "
+            f"{train.manifest_sha256[:12]}, the generator says {trained_on[:12]}); give that set"
+        )
+
+
+def trained_on_sha256(synthetic: FaceSet) -> str | None:
+    """Return the manifest hash of the set that the generator was trained on, if the release says so."""
+    made_by = synthetic.info.get("generator")
+    found = made_by.get("trained_on_manifest_sha256") if isinstance(made_by, dict) else None
+    return None if found is None else str(found)
+
+
 def release_side(synthetic: FaceSet) -> int:
     """Return the pixels a side of the release, at most those of an aligned face."""
     return min(_ALIGNED_SIDE, max((record.width for record in synthetic.records), default=_ALIGNED_SIDE))
@@ -128,9 +149,7 @@ def label_map(facesets: FaceSets) -> dict[str, str] | None:
     a mixed identity belongs to the heaviest of its parent classes.
     """
     synthetic, train = facesets["synthetic"], facesets.get("train")
-    made_by = synthetic.info.get("generator")
-    trained_on = made_by.get("trained_on_manifest_sha256") if isinstance(made_by, dict) else None
-    if train is None or trained_on != train.manifest_sha256:
+    if train is None or trained_on_sha256(synthetic) != train.manifest_sha256:
         return None
     labels: dict[str, str] = {}
     for record in synthetic.records:
@@ -152,39 +171,3 @@ def signatures_of(faceset: FaceSet, *, cached: bool = True) -> "ImageSignatures"
     pixels = image_cache(faceset, *size) if cached else faceset.read_images(range(len(faceset)), *size)
     names = [record.path for record in faceset.records]
     return ImageSignatures.of_images(pixels, names, [record.sha256 for record in faceset.records])
-
-
-def not_concluded(facesets: FaceSets, recognizers: Sequence[str], n_labelled: int) -> list[str]:
-    """Return what this audit cannot say for want of data, and what to supply for it."""
-    missing = []
-    if "train" not in facesets:
-        missing.append("whether anybody the generator was trained on is in the set: give --train, its training photos")
-    if "holdout" not in facesets:
-        missing.append(
-            "whether a resemblance is more than chance: give --holdout, people put aside at random before training "
-            "(synthface split); a generator trained on all people has to be trained again without them"
-        )
-    if "placebo" not in facesets:
-        missing.append("whether the comparison itself is biased: give --placebo, real people who are in neither set")
-    if len(recognizers) < 2:
-        missing.append(
-            f"what a recogniser other than {recognizers[0]} sees: give a second one of another making to --recognizers"
-        )
-    if "holdout" in facesets and len(facesets["holdout"].identities) == len(facesets["holdout"]):
-        missing.append(
-            "whether the recognisers work: each hold-out photo is an identity of its own, so no two photos are known "
-            "to show one person; give real photos with identities"
-        )
-    if "train" in facesets and len(facesets["train"].identities) == len(facesets["train"]):
-        missing.append(
-            "whether a person is found through other photos: each training photo is an identity of its own; give real "
-            "photos with identities"
-        )
-    if len(facesets["synthetic"].identities) == len(facesets["synthetic"]) > 1:
-        missing.append("whether a class as a whole shows somebody: each synthetic image is an identity of its own")
-    if "train" in facesets and not n_labelled:
-        missing.append(
-            "whether labels lead to people: no synthetic identity leads to a training person, by the generator "
-            "or by its name"
-        )
-    return missing

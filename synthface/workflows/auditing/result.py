@@ -59,5 +59,5 @@ def read_audit(folder: Path) -> AuditResult:
             synthetic_sha256=inputs["synthetic manifest"],
             holdout_sha256=inputs.get("holdout manifest", "none"),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise AuditError(f"--audit {folder} holds no valid {RESULT}; make it with 'synthface audit'") from None
