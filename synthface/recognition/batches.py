@@ -1,5 +1,6 @@
 """Which images a training step sees: every image once an epoch, or several images of each of some classes."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -37,11 +38,54 @@ class ShuffledBatches:
         self._n_images, self._seed = n_images, seed
         self._epoch, self._order = -1, np.zeros(0, np.int64)
 
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the images of an epoch in the order they are visited."""
+        return epoch_order(self._n_images, seed=self._seed, epoch=epoch)
+
     def share(self, epoch: int, step: int, *, rank: int, world_size: int) -> NDArray[np.int64]:
         """Return every world_size-th image of the batch."""
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, epoch_order(self._n_images, seed=self._seed, epoch=epoch)
+            self._epoch, self._order = epoch, self.order(epoch)
         return self._order[step * self.size : (step + 1) * self.size][rank::world_size]
+
+
+class MixedBatches(ShuffledBatches):
+    """Every set of a mixture with its share of an epoch's images, whatever its size.
+
+    An epoch has as many images as the sets have together. A set that has to give more than it has shows its images
+    again, in a new order each time; one that gives fewer shows others in the next epoch, by chance.
+
+    Args:
+        parts: [N] number of the set of each image.
+        shares: of the sets; only their proportions count.
+        batch: images a step over all processes.
+        seed: of the orders.
+        world_size: processes.
+
+    Raises:
+        ConfigError: not one positive share for each set.
+    """
+
+    def __init__(
+        self, parts: NDArray[np.int64], shares: Sequence[float], batch: int, *, seed: int, world_size: int = 1
+    ) -> None:
+        super().__init__(len(parts), batch, seed=seed, world_size=world_size)
+        self._members = [np.flatnonzero(parts == part) for part in range(len(shares))]
+        if not all(map(len, self._members)) or len(shares) != int(parts.max()) + 1 or min(shares) <= 0:
+            raise ConfigError(
+                f"--shares {list(shares)}: give a positive number for each of {int(parts.max()) + 1} sets"
+            )
+        ends = np.round(np.cumsum(shares) / sum(shares) * len(parts)).astype(int)
+        self._counts = np.diff(ends, prepend=0)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the images of an epoch in the order they are visited."""
+        drawn = []
+        for part, (members, count) in enumerate(zip(self._members, self._counts, strict=True)):
+            rounds = -(-count // len(members))
+            orders = [numpy_generator(self._seed, "mixed", epoch, part, k).permutation(members) for k in range(rounds)]
+            drawn.append(np.concatenate([*orders, members[:0]])[:count])
+        return numpy_generator(self._seed, "mixed", epoch).permutation(np.concatenate(drawn))
 
 
 class PairBatches:

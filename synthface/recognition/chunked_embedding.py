@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from synthface.core.atomic import write_atomic
 from synthface.core.errors import DataError
 from synthface.data.faceset import FaceSet
 from synthface.data.images import resize_image
-from synthface.recognition.recognizer import MICRO_BATCH, Recognizer
+from synthface.recognition.embedding import MICRO_BATCH, embed_batches
+from synthface.recognition.recognizer import Recognizer, unit_and_norms
 
 CHUNK_IMAGES = 16 * MICRO_BATCH
 
@@ -62,17 +64,25 @@ class ChunkedEmbedding:
 
     def compute(self, starts: list[int]) -> Iterator[int]:
         """Compute chunks, yielding the index of each image when it is done."""
-        for start in starts:
-            stop = min(start + CHUNK_IMAGES, len(self._faceset))
-            parts = []
-            for first in range(start, stop, MICRO_BATCH):
-                indices = range(first, min(first + MICRO_BATCH, stop))
-                parts.append(self._recognizer.embed_with_norms(self._read(indices), flip=self._flip))
-                yield from indices
-            units, norms = zip(*parts, strict=True)
-            stream = io.BytesIO()
-            np.savez(stream, unit=np.concatenate(units), norms=np.concatenate(norms))
-            write_atomic(self._file(start), stream.getvalue())
+        ranges = [micro for start in starts for micro in self._micro_batches(start)]
+        reads = (partial(self._read, indices) for indices in ranges)
+        parts: list[NDArray[np.float32]] = []
+        for indices, raw in zip(ranges, embed_batches(self._recognizer, reads, flip=self._flip), strict=True):
+            parts.append(raw)
+            if indices.stop == len(self._faceset) or indices.stop % CHUNK_IMAGES == 0:
+                self._save(indices.start - indices.start % CHUNK_IMAGES, np.concatenate(parts))
+                parts = []
+            yield from indices
+
+    def _micro_batches(self, start: int) -> list[range]:
+        stop = min(start + CHUNK_IMAGES, len(self._faceset))
+        return [range(first, min(first + MICRO_BATCH, stop)) for first in range(start, stop, MICRO_BATCH)]
+
+    def _save(self, start: int, raw: NDArray[np.float32]) -> None:
+        unit, norms = unit_and_norms(raw)
+        stream = io.BytesIO()
+        np.savez(stream, unit=unit, norms=norms)
+        write_atomic(self._file(start), stream.getvalue())
 
     def collect(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return unit embeddings [N, D] and norms [N] from all chunks, in manifest order."""

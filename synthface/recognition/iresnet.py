@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from synthface.recognition.network_config import NetworkConfig
+from synthface.recognition.prelu import PReLU
 
 BLOCKS = {  # residual blocks of the four stages
     "IResNet-18": (2, 2, 2, 2),
@@ -24,7 +25,7 @@ class IResBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(c_in, eps=bn_eps)
         self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(c_out, eps=bn_eps)
-        self.prelu = nn.PReLU(c_out)
+        self.prelu = PReLU(c_out)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, stride=stride, padding=1, bias=False)
         self.bn3 = nn.BatchNorm2d(c_out, eps=bn_eps)
         self.downsample: nn.Module | None = None
@@ -50,7 +51,7 @@ class IResNet(nn.Module):
         eps = config.bn_eps
         self.conv1 = nn.Conv2d(3, CHANNELS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(CHANNELS[0], eps=eps)
-        self.prelu = nn.PReLU(CHANNELS[0])
+        self.prelu = PReLU(CHANNELS[0])
         c_in = CHANNELS[0]
         for stage, (channels, repeats) in enumerate(zip(CHANNELS, BLOCKS[config.architecture], strict=True), 1):
             blocks = []

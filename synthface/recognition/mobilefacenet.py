@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from synthface.recognition.network_config import NetworkConfig
+from synthface.recognition.prelu import PReLU
 
 # (expansion, output channels, repeats, stride of the first): Table 1 of the paper.
 BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
@@ -33,7 +34,7 @@ class ConvUnit(nn.Module):
             c_in, c_out, conv.kernel, stride=conv.stride, padding=conv.padding, groups=conv.groups, bias=False
         )
         self.bn = nn.BatchNorm2d(c_out, eps=bn_eps)
-        self.act: nn.Module = nn.Identity() if linear else nn.PReLU(c_out)
+        self.act: nn.Module = nn.Identity() if linear else PReLU(c_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C_in, H, W] -> [N, C_out, H', W']."""

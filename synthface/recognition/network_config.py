@@ -59,6 +59,8 @@ class NetworkConfig:
             raise ConfigError(f"--width {self.width}: only MobileFaceNet has a width")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"a dropout of {self.dropout} is not in [0, 1)")
+        if self.dropout and not self.architecture.startswith("IResNet"):
+            raise ConfigError(f"--dropout {self.dropout}: only an IResNet has one")
 
     @property
     def side(self) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from synthface.recognition.network_config import NetworkConfig
+from synthface.recognition.prelu import PReLU
 
 Edge = tuple[str, int]  # operation, and the state it reads: 0 and 1 are the cell's inputs, 2.. its nodes
 NORMAL: tuple[tuple[Edge, Edge], ...] = (
@@ -35,7 +36,7 @@ class _Separable(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.act = nn.PReLU(c_in)
+        self.act = PReLU(c_in)
         self.depthwise = nn.Conv2d(c_in, c_in, kernel, stride=stride, padding=kernel // 2, groups=c_in, bias=False)
         self.pointwise = nn.Conv2d(c_in, c_out, 1, bias=False)
         self.bn = nn.BatchNorm2d(c_out)
@@ -49,7 +50,7 @@ class _Halving(nn.Module):
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
-        self.act = nn.PReLU(c_in)
+        self.act = PReLU(c_in)
         self.even, self.odd = (
             nn.Sequential(
                 nn.Conv2d(c_in, c_in, 1, stride=2, groups=c_in, bias=False), nn.Conv2d(c_in, c_out // 2, 1, bias=False)
@@ -127,10 +128,10 @@ class PocketNet(nn.Module):
         self.cells = nn.ModuleList(cells)
         height, width = (side // 16 for side in config.input_size)
         self.head = nn.Sequential(
-            nn.PReLU(c_last),
+            PReLU(c_last),
             nn.Conv2d(c_last, _HEAD_CHANNELS, 1, bias=False),
             nn.BatchNorm2d(_HEAD_CHANNELS),
-            nn.PReLU(_HEAD_CHANNELS),
+            PReLU(_HEAD_CHANNELS),
             nn.Conv2d(_HEAD_CHANNELS, _HEAD_CHANNELS, (height, width), groups=_HEAD_CHANNELS, bias=False),
             nn.BatchNorm2d(_HEAD_CHANNELS),
             nn.Conv2d(_HEAD_CHANNELS, config.embedding_dim, 1, bias=False),

@@ -3,20 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from synthface.core.errors import DataError
 from synthface.recognition.catalogue import find_weights
-from synthface.recognition.folding import folded_for_inference
+from synthface.recognition.embedding import MICRO_BATCH, embed_batches
 from synthface.recognition.networks import Network
 from synthface.recognition.weights import read_network
-
-# Small enough for the activations to stay in a CPU's cache. Every batch has this size (the last is padded), so that
-# an image's embedding depends on nothing but the image.
-MICRO_BATCH = 16
 
 
 class Recognizer(nn.Module):
@@ -70,33 +65,23 @@ class Recognizer(nn.Module):
         """
         return self.embed_with_norms(images, flip=flip)[0]
 
-    @torch.inference_mode()
     def embed_with_norms(
         self, images: NDArray[np.uint8], flip: bool = False
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return unit embeddings [N, D] and their norms before normalisation [N]; see ``embed``."""
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise DataError(f"images of shape {images.shape} and type {images.dtype}; give [N, S, S, 3] uint8")
-        network = folded_for_inference(self.network)
-        raw = np.zeros((len(images), self.embedding_dim), np.float32)
-        for start in range(0, len(images), MICRO_BATCH):
-            part = images[start : start + MICRO_BATCH]
-            raw[start : start + len(part)] = self._embed_micro_batch(network, part, flip=flip)[: len(part)]
-        norms = np.sqrt(np.square(raw, dtype=np.float64).sum(axis=1))
-        unit = raw / np.maximum(norms, 1e-12)[:, None]
-        return unit.astype(np.float32), norms.astype(np.float32)
+        starts = range(0, len(images), MICRO_BATCH)
+        batches = (lambda start=start: images[start : start + MICRO_BATCH] for start in starts)
+        parts = embed_batches(self, batches, flip=flip)
+        return unit_and_norms(np.concatenate([np.zeros((0, self.embedding_dim), np.float32), *parts]))
 
-    def _embed_micro_batch(self, network: nn.Module, part: NDArray[np.uint8], *, flip: bool) -> NDArray[np.float32]:
-        padded = np.zeros((MICRO_BATCH, *part.shape[1:]), np.uint8)
-        padded[: len(part)] = part
-        device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-        # A permuted NHWC array is already channels-last.
-        pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        inputs = self.network_input(pixels)
-        raw = network(inputs.contiguous(memory_format=torch.channels_last))
-        if flip:
-            raw = raw + network(inputs.flip(-1).contiguous(memory_format=torch.channels_last))
-        return raw.cpu().numpy()
+
+def unit_and_norms(raw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Part raw embeddings [N, D] into unit ones [N, D] and their norms [N]."""
+    norms = np.sqrt(np.square(raw, dtype=np.float64).sum(axis=1))
+    unit = raw / np.maximum(norms, 1e-12)[:, None]
+    return unit.astype(np.float32), norms.astype(np.float32)
 
 
 def load_recognizer(name_or_path: str | Path, device: str = "cpu") -> Recognizer:

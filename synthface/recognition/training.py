@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,14 +12,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from synthface.core.errors import ConfigError
 from synthface.recognition.augmentation import PRESETS, EpochAugmentation
-from synthface.recognition.batches import Batches, PairBatches, ShuffledBatches
+from synthface.recognition.batches import Batches, MixedBatches, PairBatches, ShuffledBatches
 from synthface.recognition.losses import RecognitionLoss
 from synthface.recognition.losses.class_centres import SampledCentres
 from synthface.recognition.networks import Network
 
 Strategy = Literal["classification", "transfer", "combined"]
 _MAX_GRADIENT_NORM = 5.0  # as in SFace
+_ROUNDING = 1e-9  # a share of the epochs, times the epochs, may come out just below the epoch
 _WARM_UP = 0.05  # share of the training over which the learning rate rises from 0
 
 
@@ -30,13 +32,15 @@ class TrainingConfig:
     Args:
         epochs: passes over the images.
         batch: images a step, over all processes together.
-        lr: highest learning rate; it rises over the first twentieth and then falls along a cosine to 0.
+        lr: highest learning rate; without milestones it rises over the first twentieth and then falls along a cosine
+            to 0.
         momentum: of SGD.
         weight_decay: of convolution and linear weights and class centres; other parameters are left free.
         images_per_class: K of the batches of losses that learn from pairs; others see every image once an epoch.
         augment: preset of ``augmentation.PRESETS``.
-        distil_weight: weight of 1 - cos(student, teacher) beside the classification loss. SFace's 10000 times the
-            mean squared difference of 512 numbers is 39.06 times this.
+        milestones: epochs, counted from 0, from which on the learning rate is a tenth of what it was, without a rise
+            at the beginning; none: the rise and the cosine.
+        shares: of the sets of a mixture in every epoch, in proportion; none: every image once.
         seed: of weights, order and augmentation.
         minutes: time to train for; where it is shorter than the epochs, the schedule ends with it.
     """
@@ -48,7 +52,8 @@ class TrainingConfig:
     weight_decay: float = 5e-4
     images_per_class: int = 4
     augment: str = "light"
-    distil_weight: float = 39.06
+    milestones: tuple[int, ...] = ()
+    shares: tuple[float, ...] = ()
     seed: int = 0
     minutes: float | None = None
 
@@ -60,22 +65,31 @@ class TrainingData:
     Attributes:
         pixels: [N, S, S, 3] uint8, S the side that the network expects.
         labels: [N] int64 class of each image.
-        teacher: [N, D] unit embeddings by the teacher, or None.
+        teacher: from an epoch (from 0) to the teacher's [N, D] unit embeddings in that epoch; None without a teacher.
+        parts: [N] number of the set of each image, where a mixture has shares; None otherwise.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    teacher: NDArray[np.float32] | None = None
+    teacher: Callable[[int], NDArray[np.float32]] | None = None
+    parts: NDArray[np.int64] | None = None
 
 
 class Student(nn.Module):
-    """Network and losses in one module, so that every process computes its share in one forward pass."""
+    """Network and losses in one module, so that every process computes its share in one forward pass.
 
-    def __init__(self, network: Network, head: RecognitionLoss | None, distil_weight: float) -> None:
+    Args:
+        network: what is trained.
+        head: the classification loss, or None.
+        distil_weight: weight of 1 - cos(student, teacher), which is the same whatever the size of an embedding: SFace's
+            mean squared difference of D unit numbers is 2 / D of it, so 10000 of that at D = 512 are 39.06 here.
+    """
+
+    def __init__(self, network: Network, head: RecognitionLoss | None, distil_weight: float = 1.0) -> None:
         super().__init__()
         self.network = network
         self.head = head
-        self.distil_weight = distil_weight if head is not None else 1.0
+        self.distil_weight = distil_weight
 
     def forward(self, images: Tensor, labels: Tensor, teacher: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss and its two parts (classification, 1 - cos to the teacher), 0 where one is not used."""
@@ -113,12 +127,15 @@ class Trainer:
         # Tables are updated alike in every process; DDP would send them whole before every step.
         ignored = [f"{name}.{buffer}" for name, part in self._sampled.items() for buffer, _ in part.named_buffers()]
         student._ddp_params_and_buffers_to_ignore = ignored  # type: ignore[assignment]
-        optimizer = torch.optim.SGD(_parameter_groups(student, config.weight_decay), lr=0.0, momentum=config.momentum)
+        optimizer = torch.optim.SGD(
+            _parameter_groups(student, config.weight_decay), lr=0.0, momentum=config.momentum, fused=True
+        )
         if compiled:  # the network alone: heads are small, and some draw or count
             student.network.compile()
         self._module, self._optimizer = fabric.setup(self.student, optimizer)
         self.next_epoch = 0
         self._seconds = 0.0
+        self._teacher: NDArray[np.float32] | None = None
 
     @property
     def finished(self) -> bool:
@@ -129,6 +146,7 @@ class Trainer:
         """Train for an epoch, or until the minutes are over, yielding after every step."""
         config, epoch = self._config, self.next_epoch
         augment = EpochAugmentation(PRESETS[config.augment], len(self._data.labels), seed=config.seed, epoch=epoch)
+        self._teacher = None if self._data.teacher is None else self._data.teacher(epoch)
         rank, world_size = self._fabric.global_rank, self._fabric.world_size
         self._module.train()
         for step in range(self.steps_per_epoch):
@@ -158,8 +176,8 @@ class Trainer:
         device = self._fabric.device
         images = augment(self._data.pixels[indices], indices).to(device)
         labels = torch.from_numpy(self._data.labels[indices]).to(device)
-        teacher = None if self._data.teacher is None else torch.from_numpy(self._data.teacher[indices]).to(device)
-        lr = self._config.lr * learning_rate_factor(progress)
+        teacher = None if self._teacher is None else torch.from_numpy(self._teacher[indices]).to(device)
+        lr = self._config.lr * self._learning_rate_factor(progress)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         losses = self._module(images, labels, teacher)
@@ -171,6 +189,12 @@ class Trainer:
         for part in self._sampled.values():
             part.update(lr=lr, momentum=self._config.momentum, weight_decay=self._config.weight_decay)
         return (losses[0].item(), losses[1].item(), losses[2].item()), lr
+
+    def _learning_rate_factor(self, progress: float) -> float:
+        if not self._config.milestones:
+            return learning_rate_factor(progress)
+        epoch = progress * self._config.epochs + _ROUNDING
+        return float(0.1 ** sum(epoch >= milestone for milestone in self._config.milestones))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next epoch depends on, as tensors and plain values."""
@@ -191,7 +215,11 @@ class Trainer:
 
 def _batches(student: Student, data: TrainingData, config: TrainingConfig, world_size: int) -> Batches:
     if student.head is None or not student.head.needs_pairs:
+        if data.parts is not None:
+            return MixedBatches(data.parts, config.shares, config.batch, seed=config.seed, world_size=world_size)
         return ShuffledBatches(len(data.labels), config.batch, seed=config.seed, world_size=world_size)
+    if data.parts is not None:
+        raise ConfigError("--shares: this loss draws its batches by identity, so sets have no shares in them")
     return PairBatches(
         data.labels, config.batch, per_class=config.images_per_class, seed=config.seed, world_size=world_size
     )
@@ -204,7 +232,8 @@ def epoch_figures(steps: list[Step]) -> dict[str, float]:
     figures: dict[str, float] = {"progress": steps[-1].progress, "lr": steps[-1].lr}
     for name in ("loss", "classification", "transfer"):
         figures[name] = float(np.mean([getattr(step, name) for step in steps]))
-    figures["images_per_second"] = sum(step.images for step in steps) / sum(step.seconds for step in steps)
+    figures["seconds"] = sum(step.seconds for step in steps)
+    figures["images_per_second"] = sum(step.images for step in steps) / figures["seconds"]
     return figures
 
 

@@ -44,6 +44,9 @@ def read_network(weights: WeightFile) -> Network:
         raise WeightsError(
             f"{weights.path} has no config in its header and no {weights.path.with_suffix('.json').name} beside it"
         )
+    # before anything of that size is made
+    if max(config.input_size) > 1024 or not any(config.embedding_dim in tensor.shape for tensor in tensors.values()):
+        raise WeightsError(f"{weights.path} does not fit its description: its tensors are of other sizes")
     network = build_network(config)
     _load(network, tensors, weights.path)
     return network
@@ -91,8 +94,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         header = json.loads(metadata[HEADER_KEY]) if HEADER_KEY in metadata else None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file ({error})") from None
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise WeightsError(f"{path} is not a readable safetensors file ({reason})") from None
+    if header is not None and not isinstance(header, dict):
+        raise WeightsError(f"{path}: the config in its header is no JSON object")
     return tensors, header
 
 

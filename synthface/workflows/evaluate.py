@@ -2,7 +2,14 @@
 
 Reads pairs in the format of LFW's pairs.txt and finds each image by its source name in the FaceSet. Pairs whose
 images are not in the set are counted and reported; more than 5 % of them is an error unless --allow-missing is given.
-A .bin verification set brings its own images and needs no FaceSet; nothing in it is executed.
+A .bin verification set brings its own images and needs no FaceSet; nothing in it is executed. Without --pairs they are
+drawn from --faces: ten folds, nobody in two of them, of images or of templates of several images.
+
+--scores quality-aware takes QMagFace's score, cosine + min(0, beta cosine - alpha) quality, for recognisers whose
+embeddings' lengths tell quality. Alpha and beta are fitted for each recogniser on the people of --fit, who must be
+others than those compared; templates then weigh their images by length. quality-linear, ours, leaves out the bound at
+0, for recognisers that were not trained so and whose fit wants quality to count for a match.
+
 Intervals resample people, not pairs; a .bin names nobody, so there people are what its mated pairs tie together.
 """
 
@@ -12,7 +19,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,15 +29,17 @@ from synthface.core.hashing import sha256_bytes
 from synthface.core.run_record import run_record, write_json
 from synthface.data import FaceSet
 from synthface.workflows.compute import Compute, is_first_process
-from synthface.workflows.embed import embed_faceset
-from synthface.workflows.pairs_file import is_bin, locate_pairs, open_bin
+from synthface.workflows.evaluating.pair_list import PairList, drawn_pairs, pairs_of_bin, pairs_of_file
+from synthface.workflows.evaluating.scoring import Scored, Scorer
+from synthface.workflows.pairs_file import is_bin
 
 EXAMPLES = """
 synthface evaluate --faces faces --pairs pairs.txt --recognizer mobilefacenet-ms1m --out results
 synthface evaluate --faces faces --pairs pairs.txt --recognizer runs/mine --exclude split/train --out results
 synthface evaluate --pairs agedb_30.bin --recognizer mobilefacenet-ms1m --flip --out results
+synthface evaluate --faces split/holdout --templates 3 --recognizer mobilefacenet-ms1m mobilefacenet-casia --out results
+synthface evaluate --faces split/holdout --scores quality-aware --fit split/train --recognizer runs/mine --out results
 """
-MAX_MISSING_SHARE = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -40,21 +49,29 @@ class Options(Compute):
     """Options of ``synthface evaluate``.
 
     Args:
-        faces: FaceSet with the images that the pairs name; not for a .bin.
+        faces: FaceSet with the images that the pairs name, or that pairs are drawn from; not for a .bin.
         pairs: pairs in the format of LFW's pairs.txt, or a .bin verification set (aligned faces, ten folds).
+        draw: without --pairs, mated pairs to draw for each of the ten folds, and as many non-mated ones.
+        templates: without --pairs, compare templates of up to this many images of a person.
         recognizer: one or more recognisers, by name or path.
+        scores: cosine, quality-aware or quality-linear (both need --fit).
+        fit: FaceSet of other people that quality-aware scores are fitted on.
         out: folder to write results.json, plots and index.html to.
         flip: add the embedding of each image's mirror before normalising.
         exclude: FaceSet whose people are left out, usually what the recogniser was trained on.
         allow_missing: go on when more than one pair in twenty names images that the set does not hold.
         replicates: bootstrap replicates for the intervals.
-        seed: seed of the bootstrap.
+        seed: of the bootstrap and of all draws.
     """
 
-    pairs: Path
     recognizer: list[str]
     out: Path
+    pairs: Path | None = None
     faces: Path | None = None
+    draw: int = 300
+    templates: int = 1
+    scores: Literal["cosine", "quality-aware", "quality-linear"] = "cosine"
+    fit: Path | None = None
     flip: bool = False
     exclude: Path | None = None
     allow_missing: bool = False
@@ -67,10 +84,21 @@ class Options(Compute):
             raise ConfigError(f"--replicates {self.replicates}: give at least 100")
         if len(set(self.recognizer)) != len(self.recognizer):
             raise ConfigError("--recognizer names one recogniser twice")
-        if is_bin(self.pairs) and (self.faces or self.exclude):
+        self._check_pairs()
+        if (self.scores != "cosine") != (self.fit is not None):
+            raise ConfigError(f"--scores {self.scores} {'takes no' if self.fit else 'needs a'} --fit")
+
+    def _check_pairs(self) -> None:
+        bin_set = self.pairs is not None and is_bin(self.pairs)
+        if bin_set and (self.faces or self.exclude):
             raise ConfigError(f"--pairs {self.pairs} brings its own images, and names nobody: no --faces, no --exclude")
-        if not is_bin(self.pairs) and self.faces is None:
-            raise ConfigError(f"--faces is missing: the FaceSet with the images that {self.pairs} names")
+        if not bin_set and self.faces is None:
+            which = f"the images that {self.pairs} names" if self.pairs else "the images to draw pairs from"
+            raise ConfigError(f"--faces is missing: the FaceSet with {which}")
+        if self.templates < 1 or self.draw < 1:
+            raise ConfigError(f"--templates {self.templates} and --draw {self.draw}: give at least 1")
+        if self.pairs is not None and self.templates > 1:
+            raise ConfigError(f"--templates {self.templates}: --pairs {self.pairs} lists single images; leave it out")
 
 
 def run(options: Options) -> int:
@@ -86,10 +114,9 @@ def run(options: Options) -> int:
     record = _record(options, faceset, {file.name: file.sha256 for file in weights.values()})
     existing = _existing_results(options.out, record)
     if existing is None:
-        scored = {}
-        for name, file in weights.items():
-            vectors = embed_faceset(faceset, name, compute=options, flip=options.flip).vectors.astype(np.float64)
-            scored[file.name] = np.einsum("nd,nd->n", vectors[pairs.rows[:, 0]], vectors[pairs.rows[:, 1]])
+        fit = _fitting_set(options, pairs)
+        scorer = Scorer(faceset, pairs, fit, options.scores == "quality-aware", options.flip, options.seed, options)
+        scored = {file.name: scorer(name) for name, file in weights.items()}
         if not is_first_process():
             return 0
         existing = _evaluate(options, pairs, scored, record)
@@ -97,60 +124,48 @@ def run(options: Options) -> int:
     return 0
 
 
-def _read_pairs(options: Options) -> tuple[FaceSet, "_PairList"]:
+def _read_pairs(options: Options) -> tuple[FaceSet, PairList]:
     if options.faces is None:
-        return _PairList.from_bin(options.pairs)
+        assert options.pairs is not None  # checked above
+        return pairs_of_bin(options.pairs)
     faceset = FaceSet.load(options.faces, flag="--faces")
-    return faceset, _PairList.read(options, faceset)
+    excluded = set(FaceSet.load(options.exclude, flag="--exclude").identities) if options.exclude else set()
+    if options.pairs is not None:
+        return faceset, pairs_of_file(options.pairs, faceset, excluded, allow_missing=options.allow_missing)
+    sizes = {"per_fold": options.draw, "template_size": options.templates}
+    return faceset, drawn_pairs(faceset, excluded, **sizes, seed=options.seed)
 
 
-@dataclass(frozen=True)
-class _PairList:
-    """The pairs that can be compared: rows of the FaceSet, and how many others there were."""
-
-    rows: Any  # [N, 2] int64
-    same: Any  # [N] bool
-    folds: Any  # [N] int64
-    identities: Any  # [N, 2] str
-    n_missing: int
-    n_excluded: int
-
-    @classmethod
-    def from_bin(cls, path: Path) -> tuple[FaceSet, "_PairList"]:
-        faceset, listed, folds = open_bin(path)
-        rows = np.array([pair[:2] for pair in listed], dtype=np.int64)
-        identities = np.array([record.identity for record in faceset.records], dtype=np.str_)[rows]
-        same = np.array([is_same for _, _, is_same in listed], dtype=bool)
-        return faceset, cls(rows, same, np.array(folds, dtype=np.int64), identities, 0, 0)
-
-    @classmethod
-    def read(cls, options: Options, faceset: FaceSet) -> "_PairList":
-        listed, found, row_of = locate_pairs(options.pairs, faceset, flag="--pairs")
-        n_missing = len(listed) - len(found)
-        if not found or (n_missing > MAX_MISSING_SHARE * len(listed) and not options.allow_missing):
-            raise DataError(
-                f"{n_missing} of {len(listed)} pairs in {options.pairs} name images that --faces "
-                f"{options.faces} does not hold; "
-                "give the FaceSet made from those photos, or --allow-missing"
-            )
-        excluded = set(FaceSet.load(options.exclude, flag="--exclude").identities) if options.exclude else set()
-        used = [pair for pair in found if pair.first[0] not in excluded and pair.second[0] not in excluded]
-        return cls(
-            np.array([[row_of[pair.first], row_of[pair.second]] for pair in used], dtype=np.int64).reshape(-1, 2),
-            np.array([pair.same for pair in used], dtype=bool),
-            np.array([pair.fold for pair in used], dtype=np.int64),
-            np.array([[pair.first[0], pair.second[0]] for pair in used], dtype=np.str_).reshape(-1, 2),
-            n_missing,
-            len(found) - len(used),
+def _fitting_set(options: Options, pairs: PairList) -> FaceSet | None:
+    if options.fit is None:
+        return None
+    fit = FaceSet.load(options.fit, flag="--fit")
+    shared = set(fit.identities) & set(pairs.identities.ravel().tolist())
+    if shared:
+        raise DataError(
+            f"--fit {options.fit} shows {len(shared)} of the people compared; give others ('synthface split' makes "
+            "such parts), or leave its people out of the pairs by --exclude"
         )
+    return fit
 
 
 def _record(options: Options, faceset: FaceSet, recognizers: dict[str, str]) -> dict[str, Any]:
     # Hashes name the inputs, so that the same question has the same answer wherever its files lie.
-    config = {"flip": options.flip, "exclude": options.exclude is not None, "replicates": options.replicates}
-    inputs = {"faces": faceset.manifest_sha256, "pairs": sha256_bytes(options.pairs.read_bytes()), **recognizers}
-    if options.exclude:
-        inputs["exclude"] = FaceSet.load(options.exclude, flag="--exclude").manifest_sha256
+    config: dict[str, Any] = {
+        "flip": options.flip,
+        "exclude": options.exclude is not None,
+        "replicates": options.replicates,
+    }
+    inputs = {"faces": faceset.manifest_sha256, **recognizers}
+    if options.pairs:
+        inputs["pairs"] = sha256_bytes(options.pairs.read_bytes())
+    else:
+        config |= {"draw": options.draw, "templates": options.templates}
+    if options.scores != "cosine":
+        config["scores"] = options.scores
+    for name, path in (("exclude", options.exclude), ("fit", options.fit)):
+        if path:
+            inputs[name] = FaceSet.load(path, flag=f"--{name}").manifest_sha256
     return run_record("evaluate", config, seed=options.seed, inputs=inputs)
 
 
@@ -169,21 +184,26 @@ def _existing_results(out: Path, record: dict[str, Any]) -> dict[str, Any] | Non
     return results
 
 
-def _evaluate(options: Options, pairs: _PairList, scored: Mapping[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+def _evaluate(
+    options: Options, pairs: PairList, scored: Mapping[str, Scored], record: dict[str, Any]
+) -> dict[str, Any]:
     from synthface.metrics.verification_summary import ScoredPairs, summarise
     from synthface.report.verification_page import write_verification_page
 
     per_recognizer, by_kind = {}, {}
-    for name, scores in scored.items():
-        listed = ScoredPairs(scores, pairs.same, pairs.folds, pairs.identities[:, 0], pairs.identities[:, 1])
+    for name, found in scored.items():
+        listed = ScoredPairs(found.scores, pairs.same, pairs.folds, pairs.identities[:, 0], pairs.identities[:, 1])
         counts = {"n_missing": pairs.n_missing, "n_excluded": pairs.n_excluded}
-        per_recognizer[name] = summarise(listed, n_replicates=options.replicates, seed=options.seed) | counts
+        per_recognizer[name] = (
+            summarise(listed, n_replicates=options.replicates, seed=options.seed) | counts | found.about
+        )
         by_kind[name] = (listed.mated, listed.non_mated)
     alone = next(iter(per_recognizer.values())) if len(per_recognizer) == 1 else {}
     results: dict[str, Any] = {**alone, "recognizers": per_recognizer, "made_by": record}
     with atomic_folder(options.out) as folder:
         write_verification_page(folder, results, by_kind)
-        np.savez(folder / "scores.npz", same=pairs.same, folds=pairs.folds, rows=pairs.rows, **scored)
+        scores: dict[str, Any] = {name: found.scores for name, found in scored.items()}
+        np.savez(folder / "scores.npz", same=pairs.same, folds=pairs.folds, rows=pairs.rows, **scores)
         write_json(folder / "results.json", results)
     return results
 

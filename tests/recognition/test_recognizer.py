@@ -10,10 +10,11 @@ from safetensors.torch import save_file
 from synthface.core.errors import ConfigError, DataError, WeightsError
 from synthface.recognition import load_recognizer
 from synthface.recognition.catalogue import CATALOGUE, CatalogueEntry
+from synthface.recognition.embedding import MICRO_BATCH, embed_batches
 from synthface.recognition.folding import folded_for_inference
 from synthface.recognition.mobilefacenet import MobileFaceNet, initialise
 from synthface.recognition.network_config import NetworkConfig, config_from_json
-from synthface.recognition.recognizer import MICRO_BATCH, Recognizer
+from synthface.recognition.recognizer import Recognizer
 from synthface.recognition.weights import write_network
 
 
@@ -112,6 +113,29 @@ def test_embedding_depends_on_the_image_alone(recognizer):
     for rows in ([5], [40 % len(images), 0, 17], range(len(images) - 1, -1, -1)):
         np.testing.assert_array_equal(recognizer.embed(images[list(rows)]), whole[list(rows)])
     assert recognizer.embed(images[:0]).shape == (0, 16)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_embedding_does_not_depend_on_the_number_of_threads(recognizer, n_threads):
+    images = np.random.default_rng(5).integers(0, 256, (70, 32, 32, 3), dtype=np.uint8)
+    alone = recognizer.embed_with_norms(images)
+    torch.set_num_threads(n_threads)
+    side_by_side = recognizer.embed_with_norms(images)
+    assert torch.get_num_threads() == n_threads
+    for a, b in zip(alone, side_by_side, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_fails_in_a_thread_is_told_and_the_threads_come_back(recognizer):
+    torch.set_num_threads(2)
+
+    def broken():
+        raise DataError("image 7 is damaged")
+
+    good = np.zeros((4, 32, 32, 3), np.uint8)
+    with pytest.raises(DataError, match="image 7"):
+        list(embed_batches(recognizer, [lambda: good, broken, lambda: good]))
+    assert torch.get_num_threads() == 2
 
 
 def test_embed_equals_forward_and_norms_are_those_of_the_raw_embedding(recognizer):

@@ -1,0 +1,159 @@
+"""SFace's three strategies on a generated set, beside the same number of real photos.
+
+    synthface generate --generator runs/gan --classes 0-299 --per-class 30 --seed 0 --out synthetic
+    python scripts/compare_strategies.py --synthetic synthetic --real split/train --test split/holdout split/placebo \
+        --teacher mobilefacenet-ms1m --out strategies
+
+Trains a student by classification, transfer and combined, once a seed, on the generated set and on as many of the real
+photos, drawn at random; where there are fewer real ones, also on as few generated ones. Accuracy is that of
+verification pairs of --test's people, 300 mated and 300 non-mated in each of ten folds, nobody in two folds; they must
+be neither in the real set nor in the generator's training. Intervals resample people. The last epoch is the result.
+
+Every training is a folder of ``synthface train-recognizer`` below --out; stopped at any moment, the command goes on.
+Writes strategies.json and strategies.md. --quick is a smoke test.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from recognition_runs import Benchmark, accuracy_cells, percent, size_of, summary, train
+
+from synthface.core.errors import SynthfaceError
+from synthface.core.hashing import sha256_json
+from synthface.core.heap import keep_freed_memory
+from synthface.core.run_record import write_json
+from synthface.core.seeds import numpy_generator
+from synthface.data import FaceSet, FaceSetWriter
+from synthface.workflows.progress import track
+
+STRATEGIES = ("classification", "transfer", "combined")
+TARGETS = {"classification": 0.75, "transfer": 0.96, "combined": 0.96}
+
+
+def main() -> int:
+    """Train, score, print; exit code 1 where the generated set misses a target."""
+    arguments = _arguments()
+    keep_freed_memory()
+    try:
+        return _compare(arguments)
+    except SynthfaceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--synthetic", type=Path, required=True, help="generated FaceSet")
+    parser.add_argument("--real", type=Path, help="real FaceSet; left out, only the generated set is measured")
+    parser.add_argument("--test", type=Path, nargs="+", required=True, help="FaceSets of other people")
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=STRATEGIES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
+    parser.add_argument("--side", type=int, default=64, help="pixels a side that the student sees")
+    parser.add_argument("--width", type=float, default=0.5, help="factor on MobileFaceNet's channels")
+    parser.add_argument("--embedding-dim", type=int, default=128, help="of the teacher, so of the student")
+    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--lr", type=float, default=0.1)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--loss", default="cosface")
+    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="one epoch, one seed")
+    return parser.parse_args()
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    benchmark = Benchmark(tuple(arguments.test))
+    sets = _sets(arguments)
+    for faces in sets.values():
+        benchmark.check_disjoint(faces)
+    seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
+    jobs = [(name, strategy, seed) for name in sets for strategy in arguments.strategies for seed in seeds]
+    runs: dict[tuple[str, str], list[Path]] = {}
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for name, strategy, seed in track(jobs, description="train", unit="run"):
+        settings = _settings(arguments, strategy) | {"faces": sets[name].root, "seed": seed}
+        key = sha256_json({key: str(value) for key, value in settings.items()})[:8]
+        run = arguments.out / "runs" / f"{name.replace(' ', '-')}-{strategy}-{seed}-{key}"
+        seconds.setdefault((name, strategy), []).append(train(**settings, out=run)["seconds"])
+        runs.setdefault((name, strategy), []).append(run)
+    rows = []
+    for (name, strategy), folders in runs.items():
+        row = {"set": name, "strategy": strategy, "images": len(sets[name]), "people": len(sets[name].identities)}
+        row |= {"seconds": sum(seconds[name, strategy]) / len(folders)}
+        rows.append(row | summary(benchmark, folders))
+    size = size_of(arguments.side, arguments.width, arguments.embedding_dim)
+    settings = {key: str(value) for key, value in vars(arguments).items()}
+    write_json(arguments.out / "strategies.json", {"settings": settings, "size": size, "rows": rows})
+    (arguments.out / "strategies.md").write_text(markdown(rows, size, arguments), encoding="utf-8")
+    print(markdown(rows, size, arguments))
+    met = [row["accuracy"] >= TARGETS[row["strategy"]] for row in rows if row["set"] == "synthetic"]
+    return int(not all(met))
+
+
+def _settings(arguments: argparse.Namespace, strategy: str) -> dict[str, Any]:
+    return {
+        "strategy": strategy,
+        "teacher": None if strategy == "classification" else arguments.teacher,
+        "loss": arguments.loss,
+        "input_size": arguments.side,
+        "width": arguments.width,
+        "embedding_dim": arguments.embedding_dim,
+        "epochs": 1 if arguments.quick else arguments.epochs,
+        "batch": arguments.batch,
+        "lr": arguments.lr,
+        "compile": not (arguments.no_compile or arguments.quick),
+    }
+
+
+def _sets(arguments: argparse.Namespace) -> dict[str, FaceSet]:
+    synthetic = FaceSet.load(arguments.synthetic, flag="--synthetic")
+    sets = {"synthetic": synthetic}
+    if arguments.real is not None:
+        real = FaceSet.load(arguments.real, flag="--real")
+        sets["real"] = _some(real, arguments.out / "real", len(synthetic))
+        if len(real) < len(synthetic):
+            sets["synthetic, as many"] = _some(synthetic, arguments.out / "synthetic", len(real))
+    return sets
+
+
+def _some(faces: FaceSet, out: Path, n_images: int) -> FaceSet:
+    """Return a FaceSet of so many of the images, drawn at random; all of them where there are no more."""
+    if n_images >= len(faces):
+        return faces
+    record = {
+        "command": "compare_strategies",
+        "config": {"images": n_images},
+        "inputs": {"faces": faces.manifest_sha256},
+    }
+    with FaceSetWriter(out, kind=faces.kind, record=record) as writer:
+        drawn = numpy_generator(0, "as many").choice(len(faces), n_images, replace=False)
+        for row in sorted(drawn) if not writer.is_complete else ():
+            item = faces.records[row]
+            if not writer.done(item.path):
+                writer.add_file(item, faces.root / item.path)
+        return writer.finish()
+
+
+def markdown(rows: list[dict[str, Any]], size: dict[str, float], arguments: argparse.Namespace) -> str:
+    """Return the table."""
+    lines = [
+        f"Student: MobileFaceNet x {arguments.width:g} at {arguments.side} px, {size['parameters']:,} parameters, "
+        f"{size['flops'] / 1e6:.0f} MFLOP an image, {arguments.epochs} epochs; teacher {arguments.teacher}.",
+        "",
+        "| set | images | people | strategy | accuracy % | 95 % interval | seeds | AUC | target % | seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        target = percent(TARGETS[row["strategy"]]) if row["set"] == "synthetic" else ""
+        lines.append(
+            f"| {row['set']} | {row['images']:,} | {row['people']:,} | {row['strategy']} | {accuracy_cells(row)} | "
+            f"{row['auc']:.3f} | {target} | {row['seconds']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

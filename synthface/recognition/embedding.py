@@ -1,0 +1,85 @@
+"""Embedding in micro-batches of one shape, side by side on a CPU's cores."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from synthface.recognition.folding import folded_for_inference
+
+if TYPE_CHECKING:
+    from synthface.recognition.recognizer import Recognizer
+
+# Small enough for the activations to stay in a CPU's cache. Every batch has this size (the last is padded) and, on a
+# CPU, one thread: an image's embedding depends on nothing but the image, and no core waits for another at each layer.
+MICRO_BATCH = 16
+
+Pixels = NDArray[np.uint8]
+Raw = NDArray[np.float32]
+
+
+def embed_batches(
+    recognizer: "Recognizer", batches: Iterable[Callable[[], Pixels]], *, flip: bool = False
+) -> Iterator[Raw]:
+    """Yield the raw embeddings [n, D] of batches of up to ``MICRO_BATCH`` faces [n, S, S, 3] uint8, in order.
+
+    Batch norms are folded once. A batch is a function that returns its images: on a CPU it is called in the thread
+    that embeds them, so that decoding one batch overlaps with embedding another.
+
+    Args:
+        recognizer: with what.
+        batches: taken a few ahead of what is yielded.
+        flip: add the embedding of each image's mirror.
+    """
+    network = folded_for_inference(recognizer.network)
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+
+    def embed(read: Callable[[], Pixels]) -> Raw:
+        return _embed(recognizer, network, device, read(), flip=flip)
+
+    # Somebody else's runtime shares the cores out itself.
+    side_by_side = device.type == "cpu" and not getattr(recognizer.network, "is_foreign", False)
+    if not side_by_side:
+        yield from map(embed, batches)
+        return
+    with _single_threads() as (pool, n_workers):
+        pending: deque[Future[Raw]] = deque()
+        for batch in batches:
+            pending.append(pool.submit(embed, batch))
+            if len(pending) > n_workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+@torch.inference_mode()
+def _embed(recognizer: "Recognizer", network: nn.Module, device: torch.device, images: Pixels, *, flip: bool) -> Raw:
+    padded = np.zeros((MICRO_BATCH, *images.shape[1:]), np.uint8)
+    padded[: len(images)] = images
+    # A permuted NHWC array is already channels-last.
+    pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    inputs: Tensor = recognizer.network_input(pixels)
+    raw = network(inputs.contiguous(memory_format=torch.channels_last))
+    if flip:
+        raw = raw + network(inputs.flip(-1).contiguous(memory_format=torch.channels_last))
+    embedded: Raw = raw.cpu().numpy()[: len(images)]
+    return embedded
+
+
+@contextmanager
+def _single_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Yield as many workers as torch has threads, of one thread each; torch's own rest meanwhile."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that are started now inherit it
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="embed")
+    try:
+        yield pool, n_threads
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(n_threads)

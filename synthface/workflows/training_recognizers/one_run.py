@@ -1,0 +1,171 @@
+"""One training from its options to its published folder."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthface.core.atomic import write_atomic
+from synthface.core.run_record import run_record, to_json
+from synthface.data import FaceSet
+from synthface.workflows.progress import track
+from synthface.workflows.training_recognizers.sources import parts_of
+from synthface.workflows.training_recognizers.teachers import epoch_file, make_teacher, teacher_hash
+
+if TYPE_CHECKING:
+    from synthface.workflows.train_recognizer import Options
+
+logger = logging.getLogger(__name__)
+
+_NOT_IN_RECORD = {
+    "faces", "also", "out", "teacher", "validate", "seed", "seeds", "keep_epochs",
+    "device", "devices", "nodes", "compile",
+}  # fmt: skip
+
+
+def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], Any]:
+    """Return the run record, and the network's config (checked before anything heavy is imported)."""
+    from synthface.recognition.network_config import ARCHITECTURES, NetworkConfig
+
+    network = NetworkConfig(
+        architecture={name.lower(): name for name in ARCHITECTURES}[options.network],
+        input_size=(options.input_size, options.input_size),
+        embedding_dim=options.embedding_dim,
+        width=options.width,
+        dropout=options.dropout,
+    )
+    inputs = {"faces": faceset.manifest_sha256}
+    if options.teacher is not None:
+        inputs["teacher"] = teacher_hash(options.teacher, epochs=options.epochs, multi_step=options.multi_step)
+    if others is not None:
+        inputs["validate"] = others.manifest_sha256
+    # Hashes name the inputs: a path would say nothing elsewhere, and the record travels inside the weights.
+    config = {key: value for key, value in to_json(options).items() if key not in _NOT_IN_RECORD}
+    return run_record("train-recognizer", config, seed=options.seed, inputs=inputs), network
+
+
+def _given(**values: float | None) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabric: Any) -> Any:
+    """Return the ``Trainer``; what cannot be trained is refused here, before anything is written."""
+    import numpy as np
+
+    from synthface.core.seeds import derive_seed
+    from synthface.data.image_cache import image_cache
+    from synthface.recognition.losses import LOSSES
+    from synthface.recognition.networks import build_network
+    from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
+
+    teacher = None
+    if options.teacher is not None:
+        teacher = make_teacher(
+            options.teacher,
+            faceset,
+            epochs=options.epochs,
+            multi_step=options.multi_step,
+            embedding_dim=options.embedding_dim,
+            compute=options,
+        )
+    network = build_network(network_config, seed=derive_seed(options.seed, "network"))
+    head = None
+    if options.strategy != "transfer":
+        loss = LOSSES[options.loss]
+        chosen = {**(options.loss_options or {}), **_given(margin=options.margin, scale=options.scale)}
+        if loss.takes_class_counts:
+            chosen["class_counts"] = np.bincount(faceset.labels).tolist()
+        seed = derive_seed(options.seed, "head")
+        head = loss(len(faceset.identities), options.embedding_dim, **chosen, seed=seed)
+    if fabric.is_global_zero:
+        image_cache(faceset, network_config.side, network_config.side)
+    fabric.barrier()
+    data = TrainingData(
+        image_cache(faceset, network_config.side, network_config.side),
+        faceset.labels,
+        teacher,
+        parts_of(faceset) if options.shares else None,
+    )
+    config = TrainingConfig(
+        epochs=options.epochs,
+        batch=options.batch,
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        images_per_class=options.images_per_class,
+        augment=options.augment,
+        milestones=tuple(options.milestones),
+        shares=tuple(options.shares),
+        seed=options.seed,
+        minutes=options.minutes,
+    )
+    return Trainer(fabric, Student(network, head, options.weight_of_teacher), data, config, compiled=options.compile)
+
+
+def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: FaceSet | None) -> dict[str, Any]:
+    """Run the epochs that are left; return the last one's figures."""
+    from synthface.recognition.training import epoch_figures
+
+    metrics = folder.metrics(trainer.next_epoch) if fabric.is_global_zero else []
+    figures = metrics[-1] if metrics else {}
+    while not trainer.finished:
+        epoch = trainer.next_epoch
+        bar = track(
+            trainer.run_epoch(),
+            description=f"epoch {epoch + 1} of {options.epochs}",
+            total=trainer.steps_per_epoch,
+            unit="step",
+        )
+        steps = list(bar)
+        if fabric.is_global_zero:
+            figures = {"epoch": epoch, **epoch_figures(steps), **_validation(trainer, others)}
+            folder.append_metrics(figures)
+            if options.keep_epochs:
+                _keep(folder, trainer, epoch)
+            folder.save_checkpoint(trainer.state_dict())
+            logger.info("  %s", "  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        fabric.barrier()
+    return figures
+
+
+def _keep(folder: Any, trainer: Any, epoch: int) -> None:
+    from synthface.recognition.weights import write_network
+
+    path = epoch_file(folder.working, epoch)
+    path.parent.mkdir(exist_ok=True)
+    write_network(path, trainer.student.network, about={"made_by": folder.record, "epoch": epoch})
+
+
+def _validation(trainer: Any, others: FaceSet | None) -> dict[str, float]:
+    if others is None:
+        return {}
+    from synthface.data.image_cache import image_cache
+    from synthface.recognition.validation import all_pairs_verification
+
+    network = trainer.student.network
+    side = network.config.side
+    figures = all_pairs_verification(network, image_cache(others, side, side), others.labels)
+    return {f"validation_{name}": value for name, value in figures.items()}
+
+
+def list_far_images(folder: Path, student: Any, faceset: FaceSet) -> None:
+    """Write ``dropped.txt`` where the loss has sub-centres."""
+    from synthface.recognition.purification import images_far_from_their_class
+
+    paths = images_far_from_their_class(student, faceset)
+    if paths is not None:
+        write_atomic(folder / "dropped.txt", "".join(f"{path}\n" for path in paths).encode())
+        logger.info("%d of %d images lie far from their class: dropped.txt", len(paths), len(faceset))
+
+
+def publish(folder: Any, trainer: Any, record: dict[str, Any], figures: dict[str, Any]) -> None:
+    """Write the network without its head, and rename the folder into place."""
+    from synthface.recognition.training_folder import WEIGHTS
+    from synthface.recognition.weights import write_network
+
+    about = {
+        "made_by": record,
+        "note": "The classification head is left out: its class centres are, in effect, embeddings of real people."
+        if record["config"]["strategy"] != "transfer"
+        else "Trained without identity labels.",
+    }
+    write_network(folder.working / WEIGHTS, trainer.student.network, about=about)
+    folder.finish({"last_epoch": figures})
