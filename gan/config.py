@@ -178,6 +178,34 @@ class IdentityConfig:
         return ramp(seen_images, self.start_kimg, self.ramp_kimg)
 
 
+@dataclass(frozen=True)
+class FeatureConfig:
+    """A discriminator on the features of a frozen recogniser (Projected GANs, arXiv 2111.01007).
+
+    Args:
+        mode: off; beside the ordinary discriminator, their losses summed; or in its place, blind to what the
+            recogniser is blind to, such as colours.
+        recognizer: name or file of the recogniser; judge the result with another one.
+        pixel_share: beside it, the ordinary discriminator has this share of its channels: it need not find faces.
+        finest: pixels a side of the finest of the recogniser's maps that is looked at.
+        channels: of a randomly mixed map, at most.
+        width: of the layers in a head.
+    """
+
+    mode: Literal["off", "beside", "instead"] = "off"
+    recognizer: str = "synthface-small"
+    pixel_share: float = 0.5
+    finest: int = 16
+    channels: int = 64
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        if self.finest < 4 or min(self.channels, self.width) < 1 or not 0 < self.pixel_share <= 1:
+            raise ConfigError(
+                "--training.features: finest is at least 4, channels and width are positive, pixel_share is in (0, 1]"
+            )
+
+
 def ramp(seen_images: int, start_kimg: float, length_kimg: float) -> float:
     """Rise from 0 at the start to 1 over a length, all in thousand images; a step where the length is 0."""
     passed = seen_images / 1000 - start_kimg
@@ -206,7 +234,9 @@ class TrainingConfig:
         ada: adaptive discriminator augmentation.
         path_length: path-length regularisation.
         transition: from unconditional to conditional training.
+        warmup_kimg: thousand images for which only the discriminator learns; for a generator that can do something.
         identity: the identity player.
+        features: a discriminator on a recogniser's features.
         compile: compile the networks with torch.compile; pays off after a few minutes.
     """
 
@@ -224,7 +254,9 @@ class TrainingConfig:
     ada: AdaConfig = field(default_factory=AdaConfig)
     path_length: PathLengthConfig = field(default_factory=PathLengthConfig)
     transition: TransitionConfig = field(default_factory=TransitionConfig)
+    warmup_kimg: float = 0.0
     identity: IdentityConfig = field(default_factory=IdentityConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
     compile: bool = True
 
     def __post_init__(self) -> None:
@@ -233,5 +265,7 @@ class TrainingConfig:
                 f"--training.batch {self.batch}, --training.micro_batch {self.micro_batch}: "
                 "the batch is a multiple of the micro-batch, and that of 4"
             )
-        if self.learning_rate <= 0 or self.r1_gamma < 0 or self.r1_interval < 1:
-            raise ConfigError("--training: learning_rate and r1_interval are positive, r1_gamma is not negative")
+        if self.learning_rate <= 0 or self.r1_interval < 1 or min(self.r1_gamma, self.warmup_kimg) < 0:
+            raise ConfigError(
+                "--training: learning_rate and r1_interval are positive, r1_gamma and warmup_kimg are not negative"
+            )

@@ -12,7 +12,7 @@ from gan.ada import AdaController
 from gan.augment import augment
 from gan.batches import BatchSource, MicroBatch
 from gan.config import NetworkConfig, TrainingConfig
-from gan.discriminator import Discriminator
+from gan.discriminators import FrozenFeatures, build_discriminator
 from gan.ema import averaged_copy, decay, update_average
 from gan.fakes import draw_latents
 from gan.generator import Generator
@@ -52,6 +52,7 @@ class GanTrainer:
         fabric: Lightning Fabric, already launched.
         seed: the run's seed.
         term: a further player in the generator's loss, such as the identity player.
+        features: the frozen network of a feature discriminator, where the settings ask for one.
 
     Raises:
         ConfigError: more processes than micro-batches, or groups that do not fit into one.
@@ -66,6 +67,7 @@ class GanTrainer:
         fabric: Any,
         seed: int,
         term: GeneratorTerm | None = None,
+        features: FrozenFeatures | None = None,
     ) -> None:
         self.config, self.source, self.fabric, self.term = training, source, fabric, term
         if training.micro_batch % (network.group_size or training.micro_batch):
@@ -81,12 +83,12 @@ class GanTrainer:
         with torch.random.fork_rng(devices=[]):  # layers initialise from the global state: lend it our seed
             torch.manual_seed(derive_seed(seed, "initial weights"))
             self.G = Generator(network, n_classes)
-            self.D = Discriminator(network, n_classes)
+            self.D = build_discriminator(network, training, n_classes, features)
         for module in (self.G, self.D):
             module.to(device=fabric.device)
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         self.G_ema = averaged_copy(self.G)
-        self.G.synthesis.half_from = self.D.half_from = training.half_from
+        self.G.synthesis.half_from = training.half_from
         self.ada = AdaController(training.ada)
         self.path_length = PathLengthMean(training.path_length.decay)
         self.optimizer_G = _adam(self.G, training.learning_rate, training.path_length.interval * self._has_path_length)
@@ -104,16 +106,32 @@ class GanTrainer:
     def _has_path_length(self) -> bool:
         return self.config.path_length.weight > 0
 
+    def begin_from(self, G: Generator, *, with_classes: bool) -> None:
+        """Take over the weights of a generator, with or without what it learnt of each class.
+
+        Raises:
+            ConfigError: it has other sizes.
+        """
+        if G.config != self.G.config or bool(G.n_classes) != bool(self.G.n_classes):
+            classes = "classes" if G.n_classes else "no classes"
+            raise ConfigError(f"--init: that generator has other sizes than --network.*: {vars(G.config)}, {classes}")
+        state = {
+            name: tensor for name, tensor in G.state_dict().items() if with_classes or name != "mapping.embed.weight"
+        }
+        for network in (self.G, self.G_ema):
+            network.load_state_dict({**network.state_dict(), **state})
+
     def step(self) -> StepMetrics:
         """Update the generator, the discriminator, each with its penalty when due, the moving average and p."""
         if self.config.transition.end_kimg:
             strength = self.config.transition.strength(self.seen_images)
             set_class_strength(self.G, strength)
             set_class_strength(self.D, strength)
-        loss_G, extra = self.generator_step()
-        length = None
-        if self._has_path_length and self.step_index % self.config.path_length.interval == 0:
-            length = self.path_length_step()
+        loss_G, extra, length = 0.0, dict[str, float](), None
+        if self.seen_images >= self.config.warmup_kimg * 1000:
+            loss_G, extra = self.generator_step()
+            if self._has_path_length and self.step_index % self.config.path_length.interval == 0:
+                length = self.path_length_step()
         loss_D, signs, real, fake = self.discriminator_step()
         penalty = self.penalty_step() if self.step_index % self.config.r1_interval == 0 else None
         self.step_index += 1

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from gan.config import NetworkConfig
 from gan.generator import Generator
 from synthface.core.atomic import write_atomic
-from synthface.core.errors import WeightsError
+from synthface.core.errors import ConfigError, WeightsError
 from synthface.core.hashing import canonical_json
 
 KIND = "synthface-generator"
@@ -57,11 +58,15 @@ def read_header(file: Path) -> dict[str, Any]:
         with safe_open(file, framework="pt") as stream:
             metadata = stream.metadata() or {}
     except (SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
         raise WeightsError(
-            f"{file} is not a safetensors file ({error}); see 'synthface import-gan' for pickles"
+            f"{file} is not a safetensors file ({reason}); see 'synthface import-gan' for pickles"
         ) from None
-    header = json.loads(metadata.get("synthface", "{}"))
-    if header.get("kind") != KIND:
+    try:
+        header = json.loads(metadata.get("synthface", "{}"))
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or header.get("kind") != KIND:
         raise WeightsError(f"{file} holds no synthface generator; give the file or run of 'synthface train-gan'")
     return dict(header)
 
@@ -78,9 +83,9 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Gene
     """
     file = generator_file(Path(path))
     header = read_header(file)
-    G = Generator(NetworkConfig(**header["network"]), int(header["n_classes"]))
     with safe_open(file, framework="pt") as stream:
         tensors = {name: stream.get_tensor(name).float() for name in stream.keys()}  # noqa: SIM118 (not a dict)
+    G = _described(header, tensors, file)
     try:
         G.load_state_dict(tensors)
     except RuntimeError as error:
@@ -88,3 +93,23 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Gene
     G.to(device=device)
     G.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return G.eval().requires_grad_(False)
+
+
+def _described(header: dict[str, Any], tensors: dict[str, Tensor], file: Path) -> Generator:
+    """Return the generator that a header describes; nothing larger than the file's own tensors is made."""
+    sizes, n_classes = header.get("network"), header.get("n_classes")
+    largest = sum(tensor.numel() for tensor in tensors.values())
+    try:
+        numbers = [n_classes, *sizes.values()]  # type: ignore[union-attr]
+        if not all(type(number) in (int, float) and 0 <= number <= max(largest, 32768) for number in numbers):
+            raise ValueError("sizes that its tensors do not have")
+        if type(n_classes) is not int or sizes["mapping_layers"] > len(tensors):  # type: ignore[index]
+            raise ValueError("numbers of classes or layers that it does not hold")
+        config = NetworkConfig(**sizes)  # type: ignore[arg-type]
+        with torch.device("meta"):
+            Generator(config, n_classes)
+        return Generator(config, n_classes)
+    except (ConfigError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        raise WeightsError(
+            f"{file}: its header describes no generator ({' '.join(str(error).split())[:120]})"
+        ) from None

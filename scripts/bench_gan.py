@@ -3,6 +3,7 @@
     python scripts/bench_gan.py --size small
     python scripts/bench_gan.py --size large --official ~/stylegan2-ada-pytorch --json bench.json
     python scripts/bench_gan.py --official ~/stylegan2-ada-pytorch --half-from 16    # our training in bfloat16
+    python scripts/bench_gan.py --half-from 16 --features beside --phases training   # preset lfw64-features
 
 With --official, the path of your own copy of NVIDIA's stylegan2-ada-pytorch, the same configuration runs side by side,
 turn by turn, and ratios are printed. Both sides use the same threads, batch and sizes, draw random data, and augment
@@ -30,10 +31,11 @@ from torch.utils.flop_counter import flop_registry
 
 from gan.augment import augment
 from gan.batches import BatchSource
-from gan.config import AdaConfig, NetworkConfig, TrainingConfig
+from gan.config import AdaConfig, FeatureConfig, NetworkConfig, TrainingConfig
 from gan.sampling import ImageRequest, draw_images
 from gan.trainer import GanTrainer
 from synthface.core.heap import keep_freed_memory
+from synthface.workflows.gan_training.feature_network import frozen_features
 
 SIZES = {
     "small": NetworkConfig(channel_base=2048, channel_max=128),
@@ -55,6 +57,9 @@ def main() -> int:
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES, help="only these")
     parser.add_argument("--p", type=float, default=0.2, help="probability of each augmentation; 0 is none at all")
     parser.add_argument("--half-from", type=int, default=0, help="our training in bfloat16 from this resolution on")
+    parser.add_argument(
+        "--features", choices=("off", "beside", "instead"), default="off", help="our feature discriminator"
+    )
     parser.add_argument("--no-compile", action="store_true", help="our training without torch.compile")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
@@ -66,6 +71,7 @@ def main() -> int:
         micro_batch=BATCH,
         ada=AdaConfig(mode="fixed", start=arguments.p),
         half_from=arguments.half_from,
+        features=FeatureConfig(mode=arguments.features),
         compile=not arguments.no_compile,
     )
     flops = operation_counts(network, training)
@@ -88,6 +94,7 @@ def main() -> int:
         "size": arguments.size,
         "threads": arguments.threads,
         "half_from": arguments.half_from,
+        "features": arguments.features,
         "p": arguments.p,
         "torch": torch.__version__,
         "peak_gflops": round(peak / 1e9, 1),
@@ -136,7 +143,8 @@ def make_trainer(network: NetworkConfig, training: TrainingConfig) -> GanTrainer
     pixels = rng.integers(0, 256, (4 * CLASSES, network.resolution, network.resolution, 3), dtype=np.uint8)
     source = BatchSource(pixels, np.arange(len(pixels)) % CLASSES, training, seed=0)
     fabric = SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1)
-    return GanTrainer(network, training, CLASSES, source, fabric, seed=0)
+    features = frozen_features(training, fabric.device)
+    return GanTrainer(network, training, CLASSES, source, fabric, seed=0, features=features)
 
 
 def our_calls(trainer: GanTrainer) -> Calls:

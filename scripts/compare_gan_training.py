@@ -113,7 +113,7 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     network = NetworkConfig(**config["network"])
     flat = {key: value for key, value in config["training"].items() if not isinstance(value, dict)}
     training = TrainingConfig(**flat, ada=AdaConfig(**config["training"]["ada"]))
-    G, seconds, seen = _our_generator(checkpoint, network, len(faces.identities))
+    G, seconds, seen = _our_generator(checkpoint, network, len(faces.identities), training.batch)
     labels = torch.arange(len(faces.identities)).repeat_interleave(PER_CLASS)
     z = torch.randn(len(labels), network.z_dim, generator=torch.Generator().manual_seed(0))
     recognizer = load_recognizer(arguments.recognizer)
@@ -143,11 +143,13 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     return report | {"ratio": round(report["synthface"]["frechet"] / found, 3)}
 
 
-def _our_generator(checkpoint: Path, network: NetworkConfig, n_classes: int) -> tuple[Generator, float, int]:
+def _our_generator(
+    checkpoint: Path, network: NetworkConfig, n_classes: int, batch: int
+) -> tuple[Generator, float, int]:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     G = Generator(network, n_classes).eval().requires_grad_(False)
     G.load_state_dict(state["trainer"]["G_ema"])
-    return G, state["progress"]["seconds"], state["trainer"]["step"] * TrainingConfig().batch
+    return G, state["progress"]["seconds"], state["trainer"]["step"] * batch
 
 
 @torch.inference_mode()

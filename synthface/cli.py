@@ -22,6 +22,7 @@ COMMANDS = {
     "split": "a FaceSet to train, holdout and placebo parts, disjoint by identity",
     "embed": "a FaceSet to unit embeddings under a recogniser",
     "evaluate": "verification accuracy, TMR at FMR and EER of a recogniser on a pairs file",
+    "browse": "one self-contained page of a set: contact sheets by identity, filters, audit flags, details",
     "measure": "what a labelled set is worth: separability, uniqueness, diversity, distance to real people",
     "train-gan": "train the class-conditional StyleGAN2-ADA on a FaceSet",
     "import-gan": "read an official StyleGAN2-ADA pickle without running any code in it",
@@ -30,7 +31,9 @@ COMMANDS = {
     "invert": "images from embeddings, judged by other recognisers",
     "audit": "does the synthetic set leak real identities? PASS, FAIL or INCONCLUSIVE",
     "clean": "take out, or make again, what an audit flagged, and audit the result",
+    "describe": "landmarks, pose, quality and likeness to its class of every image, in a folder of its own",
     "release": "a marked, hashed copy of a set that passed its audit",
+    "regenerate": "the images of a set made again from its manifest, and compared byte for byte",
     "verify": "check every hash and mark of a FaceSet or a release",
 }
 EXIT_USAGE = 3
@@ -83,6 +86,7 @@ def parse_options(command: str, workflow: types.ModuleType, arguments: list[str]
         exit_on_error=False,
     )
     options_type = workflow.Options
+    arguments = getattr(workflow, "expand_arguments", list)(arguments)  # files of a kind that only this command knows
     _add_fields(parser, options_type)
     presets = preset_names(command)
     named = f", or the name of a preset ({', '.join(presets)})" if presets else ""

@@ -19,12 +19,16 @@ ROOT = Path(__file__).resolve().parent.parent
 SUPPORT = {
     "compute",
     "progress",
-    "inversion_scores",
+    "inverting",
     "pairs_file",
     "gan_training",
     "auditing",
+    "evaluating",
+    "training_recognizers",
     "measuring",
     "generating",
+    "releasing",
+    "describing",
 }
 
 

@@ -24,6 +24,7 @@ from synthface.models import GENERATOR, shipped_model
 from synthface.workflows.compute import Compute, launch_fabric
 from synthface.workflows.generating.new_people import DistinctConfig, Kept, NewPeople
 from synthface.workflows.progress import track
+from synthface.workflows.releasing.drawing_again import drawing_facts
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def run(options: Options) -> None:
         options.out,
         kind="synthetic",
         record=run_record("generate", {**_decides(options), "classes": classes}, seed=options.seed, inputs=inputs),
-        extra={"generator": {"sha256": digest, **header["info"]}},
+        extra={"generator": {"sha256": digest, **header["info"]}, "drawn_with": drawing_facts(fabric.device)},
         rank=fabric.global_rank,
     )
     with writer:

@@ -1,7 +1,8 @@
 """Train the class-conditional StyleGAN2-ADA on a FaceSet: one class an identity.
 
---config takes a YAML file or the name of a preset: lfw64 (64 pixels, an hour on two CPU cores; the defaults), sface128
-(the settings nearest to SFace's, for GPUs) and smoke (a minute, to see that everything works).
+--config takes a YAML file or the name of a preset: lfw64 (64 pixels, an hour on two CPU cores; the defaults),
+lfw64-features (the same with a second discriminator that sees through a recogniser; an experiment), sface128 (the
+settings nearest to SFace's, for GPUs) and smoke (a minute, to see that everything works).
 
 The run's folder gets metrics.jsonl, curves.png, sample grids (rows are classes, columns are seeds), checkpoints, and
 at the end generator.safetensors, the moving average of the generator. Every --monitor.ticks ticks images are drawn
@@ -15,7 +16,6 @@ from its last checkpoint exactly as if nothing had happened, on another number o
 """
 
 import dataclasses
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from gan.trainer import GanTrainer
     from synthface.data import FaceSet
 
-logger = logging.getLogger(__name__)
-
 EXAMPLES = """
 synthface train-gan --faces split/train --out runs/try --config smoke
 synthface train-gan --faces split/train --out runs/gan --minutes 60
 synthface train-gan --faces split/train --out runs/gan --minutes 600 --resume
 synthface train-gan --faces split/train --out runs/gan --monitor.recognizer mobilefacenet-ms1m --monitor.ticks 10
 synthface train-gan --faces split/train --out runs/gan --training.transition.end_kimg 100
+synthface train-gan --faces split/train --out runs/fast --config lfw64-features --devices 2
+synthface train-gan --faces split/train --out runs/further --init runs/gan --training.warmup_kimg 2
 synthface train-gan --faces split/train --out runs/sface --config sface128 --kimg 12000 --device cuda --devices 4
 """
 
@@ -50,6 +50,8 @@ class Options(Compute):
     Args:
         faces: FaceSet to train on, usually the train part of 'synthface split'.
         out: folder of the run.
+        init: begin from this generator file, or the folder of a run, of the same sizes; what it knows of its classes is
+            kept if it was trained on these faces. A --training.warmup_kimg of 1 or 2 saves it from a new discriminator.
         minutes: stop after this much training time, over all resumed parts.
         kimg: stop after this many thousand images.
         resume: go on with the run in --out.
@@ -64,6 +66,7 @@ class Options(Compute):
 
     faces: Path
     out: Path
+    init: Path | None = None
     minutes: float | None = None
     kimg: float | None = None
     resume: bool = False
@@ -91,6 +94,8 @@ def run(options: Options) -> None:
     from gan.trainer import GanTrainer
     from synthface.data import FaceSet
     from synthface.data.image_cache import image_cache
+    from synthface.workflows.gan_training.feature_network import frozen_features
+    from synthface.workflows.gan_training.frozen_networks import warn_of_a_biased_judge
     from synthface.workflows.gan_training.identity_term import identity_term
     from synthface.workflows.gan_training.loop import GanLoop
     from synthface.workflows.gan_training.watch import make_monitor, real_features
@@ -111,9 +116,12 @@ def run(options: Options) -> None:
     source = BatchSource(pixels, faces.labels, options.training, options.seed)
     n_classes = len(faces.identities)
     if fabric.is_global_zero:
-        _warn_of_a_biased_judge(options)
+        warn_of_a_biased_judge(options.training, options.monitor)
     term = identity_term(options.training, n_classes=n_classes, seed=options.seed, device=fabric.device)
-    trainer = GanTrainer(options.network, options.training, n_classes, source, fabric, options.seed, term)
+    seen_by = frozen_features(options.training, fabric.device)
+    trainer = GanTrainer(options.network, options.training, n_classes, source, fabric, options.seed, term, seen_by)
+    if options.init is not None:
+        _begin_from(options.init, trainer, faces)
     monitor = None
     if fabric.is_global_zero and features is not None:
         monitor = make_monitor(options.monitor, features, pixels, faces.labels, device=fabric.device, seed=options.seed)
@@ -125,13 +133,12 @@ def run(options: Options) -> None:
         _write_generator(options, trainer, faces)
 
 
-def _warn_of_a_biased_judge(options: Options) -> None:
-    player = options.training.identity
-    if player.form != "off" and options.monitor.ticks and player.recognizer == options.monitor.recognizer:
-        logger.warning(
-            "--monitor.recognizer %s is also the identity player's: its figures will be too good; give another one",
-            player.recognizer,
-        )
+def _begin_from(path: Path, trainer: "GanTrainer", faces: "FaceSet") -> None:
+    """Take over a generator; a run that is resumed then replaces it by its own checkpoint."""
+    from gan.weights import generator_file, load_generator, read_header
+
+    trained_on = read_header(generator_file(path))["info"].get("trained_on_manifest_sha256")
+    trainer.begin_from(load_generator(path), with_classes=trained_on == faces.manifest_sha256)
 
 
 def settings_hash(options: Options, faces: "FaceSet") -> str:
@@ -140,9 +147,12 @@ def settings_hash(options: Options, faces: "FaceSet") -> str:
 
 
 def _inputs(options: Options, faces: "FaceSet") -> dict[str, str]:
-    from synthface.workflows.gan_training.identity_term import identity_inputs
+    from gan.weights import generator_file
+    from synthface.core.hashing import sha256_file
+    from synthface.workflows.gan_training.frozen_networks import frozen_inputs
 
-    return {"faces": faces.manifest_sha256, **identity_inputs(options.training)}
+    begun_from = {"init": sha256_file(generator_file(options.init))} if options.init else {}
+    return {"faces": faces.manifest_sha256, **begun_from, **frozen_inputs(options.training)}
 
 
 def _what_decides(options: Options) -> dict[str, Any]:
@@ -168,13 +178,15 @@ def _check_out(options: Options) -> None:
 def _write_generator(options: Options, trainer: "GanTrainer", faces: "FaceSet") -> None:
     from gan.weights import FILE_NAME, save_generator
 
-    info = {
+    info: dict[str, Any] = {
         "trained_on_manifest_sha256": faces.manifest_sha256,
         "class_order": "sorted identities of that FaceSet",
         "seen_images": trainer.seen_images,
         "seed": options.seed,
         "training": {key: value for key, value in dataclasses.asdict(options.training).items() if key != "compile"},
     }
+    if options.init is not None:  # it knows the faces that this one was trained on, too
+        info["begun_from_sha256"] = _inputs(options, faces)["init"]
     save_generator(trainer.G_ema, options.out / FILE_NAME, info=info)
     print(
         f"{trainer.seen_images:,} images seen; generator: {options.out / FILE_NAME}; samples: {options.out / 'samples'}"

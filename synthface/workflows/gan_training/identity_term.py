@@ -45,12 +45,3 @@ def identity_term(training: "TrainingConfig", *, n_classes: int, seed: int, devi
         statistics=statistics,
         device=device,
     )
-
-
-def identity_inputs(training: "TrainingConfig") -> dict[str, str]:
-    """Return the hash of the player's recogniser for the run record and the settings' hash; empty without a player."""
-    if training.identity.form == "off":
-        return {}
-    from synthface.recognition.catalogue import find_weights
-
-    return {"identity recognizer": find_weights(training.identity.recognizer).sha256}
