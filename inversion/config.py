@@ -19,8 +19,8 @@ class InversionConfig:
 
     "Chosen" means: the best of the few values tried on LFW faces that no reported figure uses, inverting one
     MobileFaceNet (MS1M) and judging with another (CASIA): 16 faces, so that a step of a factor two is hardly told
-    from noise; the order of magnitude is. Figures are the judge's mean cosine, on 16 people of the tuning part of
-    scripts/study_inversion.py, in 120 steps. "DeepInversion" is arXiv 1912.08795 with its published code's defaults.
+    from noise; the order of magnitude is. What each choice brings on other people is in docs/results.md, from
+    scripts/study_inversion.py. "DeepInversion" is arXiv 1912.08795 with its published code's defaults.
 
     Args:
         steps: optimisation steps of a group.
@@ -72,7 +72,7 @@ class InversionConfig:
 
     steps: int = 150
     group_size: int = 32
-    least_batch: int = 8  # 8 companions beside 8 targets: judge .43, alone .38: noise, at twice the cost
+    least_batch: int = 8  # companions beside 8 targets cost twice the time and brought nothing clear
     candidates: int = 1
     variable: VariableKind = "pixels"
     sides: tuple[int, ...] = (28, 56, 112)  # low frequencies first, as DeepInversion's two; from 14 was no better
@@ -82,11 +82,7 @@ class InversionConfig:
     schedule: Literal["cosine", "constant"] = "cosine"  # DeepInversion
     warmup_steps: int = 10  # Adam's second moment, beta .9, remembers some ten steps
     final_rate: float = 0.05  # not 0: a stage's last steps should still move
-    # What follows is said of three choices, on the basis of the earlier recipe (noise, no symmetry, half the views'
-    # amplitudes: .25). The drawn face alone: .63 (paired gain .37, standard error .05; the mean of 800 real faces
-    # instead: .60); symmetric steps beside it: .68; the views' amplitudes: .67; all three: .71 (gain over the drawn
-    # face alone .08). The two smaller gains are near their standard errors of .04 one by one.
-    start: StartKind = "drawn_face"
+    start: StartKind = "drawn_face"  # the largest gain of all: noise lets half faces settle side by side
     start_std: float = 0.1  # a tenth of ArcFace's: large noise at full size is what the prior then has to remove
     common_image: bool = False
     symmetric_share: float = 0.6  # keeps two half faces from settling side by side

@@ -64,7 +64,7 @@ def open_objective(
     Args:
         model: the recogniser.
         config: which terms to compute, and how.
-        compiled: compile the whole step, forward and backward, once for each batch size.
+        compiled: compile the whole step, forward and backward, once for each batch size, where there is a prior.
         identity: loss of raw embeddings and targets, instead of ``1 - cosine``.
         measured: statistics that stand in for the batch norms'.
     """
@@ -94,7 +94,8 @@ def open_objective(
         stack.enter_context(fast_prelus(model))
         if statistics is not None:
             stack.enter_context(statistics)
-        yield Objective(_compiled(terms_of) if compiled else terms_of, statistics)
+        # Without statistics the generated backward pass is slower than torch's own, so it is not asked for.
+        yield Objective(_compiled(terms_of) if compiled and statistics is not None else terms_of, statistics)
 
 
 def _compiled(terms_of: Terms) -> Terms:

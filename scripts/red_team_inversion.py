@@ -28,6 +28,7 @@ from inversion import PRESETS, GroupResult, inversion_steps
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import ConfigError, SynthfaceError
 from synthface.core.hashing import sha256_json
+from synthface.core.heap import keep_freed_memory
 from synthface.core.run_record import run_record, write_json
 from synthface.core.seeds import numpy_generator
 from synthface.data import Embeddings, FaceSet
@@ -201,6 +202,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> int:
     """Run the tests and write what they found."""
     arguments = parse(words)
+    keep_freed_memory()
     try:
         if arguments.people < 2:
             raise ConfigError("--people is at least 2")

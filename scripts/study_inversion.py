@@ -35,6 +35,7 @@ from inversion.tallies import Tally, summarise
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import ConfigError, SynthfaceError
 from synthface.core.hashing import sha256_json
+from synthface.core.heap import keep_freed_memory
 from synthface.core.journal import Journal
 from synthface.core.run_record import run_record, to_json, write_json
 from synthface.core.seeds import numpy_generator
@@ -89,6 +90,7 @@ class Job:
 def main() -> int:
     """Run what is not in the journal yet, then score and sum up."""
     arguments = parse()
+    keep_freed_memory()
     faces = FaceSet.load(arguments.faces, flag="--faces")
     targets = choose_targets(faces, arguments.part, arguments.people, arguments.limit, arguments.seed)
     print(f"{arguments.part}: {len(targets.rows)} people, list sha256 {targets.sha256}")

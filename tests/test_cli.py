@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import pkgutil
-import re
 import shlex
 import subprocess
 import sys
@@ -79,26 +78,6 @@ def test_examples_parse(command: str) -> None:
         words = shlex.split(line)
         assert words[:2] == ["synthface", command]
         parse_options(command, _workflow(command), words[2:])
-
-
-def _documented_commands() -> list[str]:
-    texts = [
-        ROOT / "README.md",
-        *sorted((ROOT / "docs").glob("*.md")),
-        ROOT / "synthface/report/templates/quickstart.html",
-    ]
-    lines = [line for path in texts for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()]
-    return [
-        line.removeprefix("<pre><code>").removesuffix("</code></pre>")
-        for line in lines
-        if re.match(r"(<pre><code>)?synthface [a-z-]+ ", line)
-    ]
-
-
-@pytest.mark.parametrize("line", _documented_commands())
-def test_documented_commands_parse(line: str) -> None:
-    words = shlex.split(line)
-    parse_options(words[1], _workflow(words[1]), words[2:])
 
 
 @pytest.mark.parametrize("name", preset_names("train-gan"))

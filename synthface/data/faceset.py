@@ -167,7 +167,10 @@ def _read_info(root: Path, flag: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         info = None
     if not isinstance(info, dict) or info.get("format") != FORMAT:
-        raise DataError(f"{flag} {root} is not a FaceSet (no valid {INFO}); make one with 'synthface prepare'")
+        raise DataError(
+            f"{flag} {root} is not a FaceSet (no valid {INFO}); make one with 'synthface prepare' from photos, "
+            "or with 'synthface convert' from a set in another format"
+        )
     if info.get("version") != FORMAT_VERSION:
         raise DataError(f"{flag} {root}: FaceSet version {printable(info.get('version'))} needs another synthface")
     try:

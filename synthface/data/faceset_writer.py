@@ -74,6 +74,8 @@ class FaceSetWriter:
                 "repeat those to go on, or remove it to start anew"
             )
         if rank == 0 and not settings.exists():
+            for path in self.working.glob(".settings.json.*.tmp"):  # of a run that was killed right here
+                path.unlink()
             write_atomic(settings, json.dumps(_settings_hash(self.info)).encode())
         for path in sorted(self.working.glob("journal-*.jsonl")):
             for line in iterate_journal(path):

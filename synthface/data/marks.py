@@ -7,16 +7,14 @@ audited, byte for byte, and anybody can check that (``unmark_file``).
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from xml.sax.saxutils import quoteattr
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from synthface.core.errors import DataError
-from synthface.data.images import encode_png
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -47,11 +45,17 @@ def mark_file(content: bytes, set_id: str) -> bytes:
     """Return a PNG, JPEG or WebP file with the mark that it is synthetic and which set it belongs to.
 
     Raises:
-        DataError: none of these, damaged, or it holds XMP data already.
+        DataError: none of these, damaged, it holds XMP data already, or it could not be had back without the mark.
     """
     if find_packet(content) is not None:
         raise DataError("it holds XMP data already, beside which no mark can stand")
-    packet = xmp_packet(set_id).encode()
+    marked = _with_packet(content, xmp_packet(set_id).encode())
+    if unmark_file(marked) != content:
+        raise DataError("a file of an unusual make, which a mark would change for good; encode it anew")
+    return marked
+
+
+def _with_packet(content: bytes, packet: bytes) -> bytes:
     if content.startswith(_PNG):
         chunks = list(_png_chunks(content))
         return b"".join([_PNG, *chunks[:1], _png_chunk(b"iTXt", _PNG_XMP + packet), *chunks[1:]])
@@ -61,11 +65,6 @@ def mark_file(content: bytes, set_id: str) -> bytes:
         segment = b"\xff\xe1" + struct.pack(">H", 2 + len(_JPEG_XMP) + len(packet)) + _JPEG_XMP + packet
         return b"".join([_JPEG, *segments[:after], segment, *segments[after:], rest_of_file])
     return _mark_webp(content, packet)
-
-
-def encode_marked_png(image: NDArray[np.uint8], set_id: str) -> bytes:
-    """Encode [height, width, 3] uint8 as a PNG that says it is synthetic and which set it belongs to."""
-    return mark_file(encode_png(image), set_id)
 
 
 def unmark_file(content: bytes) -> bytes:
@@ -157,8 +156,10 @@ def _mark_webp(content: bytes, packet: bytes) -> bytes:
         chunks[0] = _with_flags(chunks[0], chunks[0][8] | _WEBP_XMP)
     else:
         try:
-            with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
-                width, height, has_alpha = image.width, image.height, image.mode == "RGBA"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of sizes; no pixel is decoded here
+                with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
+                    width, height, has_alpha = image.width, image.height, image.mode == "RGBA"
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError):
             raise DataError("a damaged WebP file") from None
         flags = _WEBP_XMP | (_WEBP_ALPHA if has_alpha else 0)

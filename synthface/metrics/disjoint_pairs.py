@@ -67,7 +67,7 @@ def _check(own: list[NDArray[np.int64]], everyone: list[NDArray[np.int64]], fold
     if min(n_mated, n_non_mated) < pairs:
         raise DataError(
             f"fold {fold + 1} of {folds} has {len(everyone)} identities with {n_mated} mated and {n_non_mated} "
-            f"non-mated pairs; {pairs} of each are asked for: ask for fewer pairs or folds"
+            f"non-mated pairs, and {pairs} of each are asked for; ask for fewer, or give more people"
         )
 
 

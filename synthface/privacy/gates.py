@@ -109,7 +109,7 @@ def _recognizer_gate(checks: list[Check], config: AuditConfig) -> Gate:
     if enough.passed:
         return replace(gate, passed=True, text=text_of("V1", True, measured=True), needs=())
     missing = (
-        f"{config.min_recognizers} recognisers that pass V1 (of another backbone and training set each); {good} did"
+        f"{config.min_recognizers} recognisers that pass V1 (of another backbone and training set each; so far {good})"
     )
     return replace(gate, passed=False, text=text_of("V1", False, measured=True), needs=(missing, *gate.needs))
 

@@ -120,6 +120,8 @@ def recognizer_check(result: Verification, n_people: int, config: AuditConfig, r
     """Return the check of gate V1 for one recogniser."""
     passed = result.interval is not None and result.interval[0] >= config.min_tmr
     need = f"a recogniser better than {recognizer} on faces of this resolution"
+    if result.tmr >= config.min_tmr:
+        need = f"more hold-out people than {n_people}, for {recognizer}: {result.tmr:.2f} would do, its bound not"
     if result.interval is None:
         need = "hold-out people with two or more photos each, to test the recognisers on"
     return Check(

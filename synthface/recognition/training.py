@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from synthface.core.errors import ConfigError
 from synthface.recognition.augmentation import PRESETS, EpochAugmentation
 from synthface.recognition.batches import Batches, MixedBatches, PairBatches, ShuffledBatches
+from synthface.recognition.clipping import clip_gradients
 from synthface.recognition.losses import RecognitionLoss
-from synthface.recognition.losses.class_centres import SampledCentres
+from synthface.recognition.losses.centre_table import CentreTable
 from synthface.recognition.networks import Network
+from synthface.recognition.shard_files import shard_of
 
 Strategy = Literal["classification", "transfer", "combined"]
 _MAX_GRADIENT_NORM = 5.0  # as in SFace
@@ -67,12 +69,14 @@ class TrainingData:
         labels: [N] int64 class of each image.
         teacher: from an epoch (from 0) to the teacher's [N, D] unit embeddings in that epoch; None without a teacher.
         parts: [N] number of the set of each image, where a mixture has shares; None otherwise.
+        attributes: [N, A] int64 values of labelled attributes, -1 where unlabelled; None without.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     teacher: Callable[[int], NDArray[np.float32]] | None = None
     parts: NDArray[np.int64] | None = None
+    attributes: NDArray[np.int64] | None = None
 
 
 class Student(nn.Module):
@@ -91,18 +95,24 @@ class Student(nn.Module):
         self.head = head
         self.distil_weight = distil_weight
 
-    def forward(self, images: Tensor, labels: Tensor, teacher: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, labels: Tensor, teacher: Tensor | None, attributes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss and its two parts (classification, 1 - cos to the teacher), 0 where one is not used."""
         x = self.network(images * self.network.config.pixel_scale)
         zero = x.new_zeros(())
-        classification = zero if self.head is None else self.head(x, labels)
+        known = () if attributes is None else (attributes,)
+        classification = zero if self.head is None else self.head(x, labels, *known)
         transfer = zero if teacher is None else 1 - F.cosine_similarity(x.float(), teacher).mean()
         return classification + self.distil_weight * transfer, classification, transfer
 
 
 @dataclass(frozen=True)
 class Step:
-    """Figures of one optimisation step; losses are those of this process's share of the batch."""
+    """Figures of one optimisation step.
+
+    Losses are those of this process's share of the batch; of a softmax over spread classes, of the whole batch.
+    """
 
     progress: float  # share of the training done before the step
     lr: float
@@ -123,9 +133,9 @@ class Trainer:
         self._batches = _batches(student, data, config, fabric.world_size)
         self.steps_per_epoch = self._batches.steps_per_epoch
         self.student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._sampled = {name: part for name, part in student.named_modules() if isinstance(part, SampledCentres)}
-        # Tables are updated alike in every process; DDP would send them whole before every step.
-        ignored = [f"{name}.{buffer}" for name, part in self._sampled.items() for buffer, _ in part.named_buffers()]
+        self._tables = {name: part for name, part in student.named_modules() if isinstance(part, CentreTable)}
+        # Tables are updated alike in every process, or are each process's own; DDP would send them before every step.
+        ignored = [f"{name}.{buffer}" for name, part in self._tables.items() for buffer, _ in part.named_buffers()]
         student._ddp_params_and_buffers_to_ignore = ignored  # type: ignore[assignment]
         optimizer = torch.optim.SGD(
             _parameter_groups(student, config.weight_decay), lr=0.0, momentum=config.momentum, fused=True
@@ -180,13 +190,17 @@ class Trainer:
         lr = self._config.lr * self._learning_rate_factor(progress)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
-        losses = self._module(images, labels, teacher)
+        attributes = None
+        if self._data.attributes is not None:
+            attributes = torch.from_numpy(self._data.attributes[indices]).to(device)
+        losses = self._module(images, labels, teacher, attributes)
         self._optimizer.zero_grad(set_to_none=True)
         self._fabric.backward(losses[0])
-        active = [part.average_gradient(self._fabric.world_size) for part in self._sampled.values()]
-        torch.nn.utils.clip_grad_norm_([*self.student.parameters(), *active], _MAX_GRADIENT_NORM)
+        for part in self._tables.values():
+            part.average_gradient(self._fabric.world_size)
+        clip_gradients(self.student.parameters(), self._tables.values(), _MAX_GRADIENT_NORM)
         self._optimizer.step()
-        for part in self._sampled.values():
+        for part in self._tables.values():
             part.update(lr=lr, momentum=self._config.momentum, weight_decay=self._config.weight_decay)
         return (losses[0].item(), losses[1].item(), losses[2].item()), lr
 
@@ -196,10 +210,18 @@ class Trainer:
         epoch = progress * self._config.epochs + _ROUNDING
         return float(0.1 ** sum(epoch >= milestone for milestone in self._config.milestones))
 
+    @property
+    def shards(self) -> dict[str, CentreTable]:
+        """Class centres of which each process has a part; ``shard_files`` keeps them, not the state."""
+        return {name: part for name, part in self._tables.items() if part.shard is not None}
+
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the next epoch depends on, as tensors and plain values."""
+        """Return everything that the next epoch depends on but ``shards``, as tensors and plain values."""
+        apart = tuple(f"{name}." for name in self.shards)
+        student = {key: value for key, value in self.student.state_dict().items() if not key.startswith(apart)}
         return {
-            "student": self.student.state_dict(),
+            "student": student,
+            "shards": shard_of(self.shards).count if apart else 0,
             "optimizer": self._optimizer.state_dict(),
             "next_epoch": self.next_epoch,
             "seconds": self._seconds,
@@ -207,7 +229,7 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state that ``state_dict`` returned."""
-        self.student.load_state_dict(state["student"])
+        self.student.load_state_dict(state["student"], strict=not self.shards)
         self._optimizer.load_state_dict(state["optimizer"])
         self.next_epoch = int(state["next_epoch"])
         self._seconds = float(state["seconds"])

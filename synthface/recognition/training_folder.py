@@ -12,6 +12,7 @@ from synthface.core.errors import ConfigError
 from synthface.core.hashing import canonical_json, sha256_json
 from synthface.core.journal import Journal
 from synthface.core.run_record import to_json, write_json
+from synthface.recognition.shard_files import load_shards, remove_other_shards, remove_shards, save_shards
 
 WEIGHTS = "recognizer.safetensors"
 _CHECKPOINT = "checkpoint.pt"
@@ -54,8 +55,33 @@ class TrainingFolder:
         path = self.working / _CHECKPOINT
         return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
+    def resume(self, trainer: Any) -> bool:
+        """Bring a trainer to the last checkpoint, whatever the number of processes that wrote it; say if there is one.
+
+        Raises:
+            DataError: a process's part of the class centres is missing or damaged.
+        """
+        state = self.load_checkpoint()
+        if state is None:
+            return False
+        trainer.load_state_dict(state)
+        if trainer.shards:
+            load_shards(self.working, trainer.next_epoch, int(state["shards"]), trainer.shards)
+        return True
+
+    def save(self, fabric: Any, trainer: Any) -> None:
+        """Replace the checkpoint as a whole; every process calls this."""
+        if trainer.shards:
+            self.working.mkdir(parents=True, exist_ok=True)
+            save_shards(self.working, trainer.next_epoch, trainer.shards)
+            fabric.barrier()  # the checkpoint counts on every part
+        if fabric.is_global_zero:
+            self.save_checkpoint(trainer.state_dict())
+            if trainer.shards:
+                remove_other_shards(self.working, trainer.next_epoch, fabric.world_size)
+
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint as a whole."""
+        """Replace the checkpoint file."""
         stream = io.BytesIO()
         torch.save(state, stream)
         write_atomic(self.working / _CHECKPOINT, stream.getvalue())
@@ -80,6 +106,7 @@ class TrainingFolder:
         """
         write_json(self.working / "run.json", {"made_by": self.record, **results})
         (self.working / _CHECKPOINT).unlink(missing_ok=True)
+        remove_shards(self.working)
         self.working.rename(self.out)
 
 

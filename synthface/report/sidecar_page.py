@@ -21,7 +21,7 @@ SCORES = {
     "sharpness": ("Sharpness", "variance of the Laplacian"),
     "contrast": ("Contrast", "root mean square, full scale 1"),
 }
-_BINS = 60
+_FEWEST_BINS, _MOST_BINS = 10, 60
 
 
 def sidecar_page(summary: Mapping[str, Any], scores: Mapping[str, NDArray[np.float64]]) -> str:
@@ -42,13 +42,15 @@ def sidecar_page(summary: Mapping[str, Any], scores: Mapping[str, NDArray[np.flo
 
 def _figure(name: str, values: NDArray[np.float64]) -> str:
     low, high = float(values.min()), float(values.max())
-    edges = [float(edge) for edge in np.linspace(low, high if high > low else low + 1, _BINS + 1)]
+    n_bins = int(np.clip(2 * np.cbrt(len(values)), _FEWEST_BINS, _MOST_BINS))  # Rice's rule
+    edges = [float(edge) for edge in np.linspace(low, high if high > low else low + 1, n_bins + 1)]
     title, label = SCORES[name]
 
     def draw(axes: Any) -> None:
         axes.hist(values, edges, histtype="stepfilled", alpha=0.25, color=BLUE)
         axes.hist(values, edges, histtype="step", color=BLUE, linewidth=1.2)
         axes.set(xlabel=label, ylabel="images")
+        axes.yaxis.get_major_locator().set_params(integer=True)
 
     alt = f"{title}: median {np.median(values):.3g}, from {low:.3g} to {high:.3g}"
     return figure_svg(f"score-{name}", alt, draw)

@@ -72,6 +72,7 @@ def run(options: Options) -> None:
     if not len(faceset):
         raise DataError(f"FACESET {faceset.root} holds no images")
     audit = _read_audit(options.audit, faceset) if options.audit else {}
+    measures, told = _measures(options.measure, faceset), _sidecar_columns(options.sidecar, faceset)
     identities = [record.identity for record in faceset.records]
     plan = plan_sprites(
         list(shown_rows(identities, None).values()),
@@ -86,7 +87,7 @@ def run(options: Options) -> None:
         sprite(_read(faceset, chosen, looks), plan.side)
         for chosen in track(rows.values(), description="thumbnails", unit="identity")
     ]
-    scores = _scores(faceset, looks, options.sidecar)
+    scores = _scores(faceset, looks, told)
     head = PageHead(
         name=faceset.root.resolve().name,
         kind=faceset.kind,
@@ -96,7 +97,7 @@ def run(options: Options) -> None:
         manifest_sha256=faceset.manifest_sha256,
         verdict=audit.get("verdict"),
         claim=audit.get("claim"),
-        measures=_measures(options.measure, faceset),
+        measures=measures,
     )
     data = page_data([record.to_json() for record in faceset.records], rows, scores=scores, flags=_flags(audit))
     working = partial_path(options.out)
@@ -118,33 +119,37 @@ def _read(faceset: "FaceSet", rows: list[int], looks: dict[str, list[float | Non
     return images
 
 
-def _scores(faceset: "FaceSet", looks: dict[str, list[float | None]], sidecar: Path | None) -> list["Score"]:
+def _scores(
+    faceset: "FaceSet", looks: dict[str, list[float | None]], told: dict[str, list[float | None]]
+) -> list["Score"]:
     """Return what images can be filtered by: numbers of the sidecar, of the records, and those found while reading."""
     from synthface.report.browse_data import Score
 
     quality = [record.quality for record in faceset.records]
-    columns = {**_sidecar_columns(sidecar, faceset)}
+    columns = dict(told)
     if any(value is not None for value in quality):
         columns.setdefault("confidence", quality)
     for name, values in looks.items():
         columns.setdefault(name, values)
-    told = [name for name, values in columns.items() if len(set(values)) > 1]
-    order = [name for name in _FIRST if name in told] + sorted(set(told) - set(_FIRST))
+    useful = [name for name, values in columns.items() if len(set(values)) > 1]
+    order = [name for name in _FIRST if name in useful] + sorted(set(useful) - set(_FIRST))
     return [Score(name, name.replace("_", " "), columns[name]) for name in order]
 
 
 def _sidecar_columns(folder: Path | None, faceset: "FaceSet") -> dict[str, list[float | None]]:
     """Return every number that the sidecar knows of images, by name."""
     from synthface.workflows.describing.sidecar import Sidecar
+    from synthface.workflows.releasing.marked_items import name_before
 
     columns: dict[str, list[float | None]] = {}
     if folder is None:
         return columns
-    row_of = {record.path: row for row, record in enumerate(faceset.records)}
-    for line in Sidecar.load(folder, faceset).lines():
+    rows = {record.path: row for row, record in enumerate(faceset.records)}
+    rows |= {name_before(record): row for row, record in enumerate(faceset.records)}
+    for line in Sidecar.load(folder, faceset, origin=_origin(faceset)).lines():
         for name, value in line.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                columns.setdefault(name, [None] * len(faceset))[row_of[line["path"]]] = float(value)
+                columns.setdefault(name, [None] * len(faceset))[rows[line["path"]]] = float(value)
     return columns
 
 
@@ -163,11 +168,16 @@ def _read_audit(folder: Path, faceset: "FaceSet") -> dict[str, Any]:
     return result
 
 
-def _manifests(faceset: "FaceSet") -> set[str]:
+def _manifests(faceset: "FaceSet") -> set[str | None]:
     """Return the hashes that a report on this set may carry: its own, or the one of the set it is a release of."""
+    return {faceset.manifest_sha256, _origin(faceset)} - {None}
+
+
+def _origin(faceset: "FaceSet") -> str | None:
+    """Return the hash of the manifest of which this set is a release."""
     made_by = faceset.info.get("made_by") or {}
     origin = (made_by.get("inputs") or {}).get("faceset") if made_by.get("command") == "release" else None
-    return {faceset.manifest_sha256, str(origin)}
+    return origin if isinstance(origin, str) else None
 
 
 def _flags(audit: dict[str, Any]) -> "Flags":

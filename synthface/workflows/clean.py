@@ -161,7 +161,7 @@ def _write(faceset: FaceSet, result: AuditResult, taken: dict[str, str], options
         cleaned = writer.finish({LOG: log})
     print(
         f"{len(taken):,} images taken out, {len(made):,} made again; {len(cleaned):,} of "
-        f"{len(cleaned.identities):,} identities left: {options.out}"
+        f"{cleaned.n_identities:,} identities left: {options.out}"
     )
 
 

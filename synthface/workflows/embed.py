@@ -71,7 +71,7 @@ def run(options: Options) -> int:
         options.out,
         len(embeddings),
         embeddings.vectors.shape[1],
-        len(faceset.identities),
+        faceset.n_identities,
     )
     return 0
 

@@ -135,7 +135,7 @@ def run(options: Options) -> None:
     fabric.barrier()
     if fabric.is_global_zero:
         faceset = writer.finish()
-        print(f"{len(faceset):,} images of {len(faceset.identities):,} identities: {options.out}")
+        print(f"{len(faceset):,} images of {faceset.n_identities:,} identities: {options.out}")
 
 
 def _decides(options: Options) -> dict[str, Any]:

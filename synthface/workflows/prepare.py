@@ -30,6 +30,7 @@ EXAMPLES = """
 synthface prepare photos --out faces
 synthface prepare shard-*.tar --out faces --devices 2
 synthface prepare aligned --out faces --detector none
+synthface prepare set-by-others --out set --kind synthetic
 """
 
 _UNIT = 64  # photos that are always searched together: batches are then the same for any number of processes
@@ -49,6 +50,7 @@ class Options(Compute):
         min_face: smallest face looked for, as a share of the photo's shorter side (never below 20 pixels).
         flat_identity: who a photo shows that is in no person's folder: its stem (each photo another person), the
             stem's prefix before a closing number (Ann_0001 is Ann), or its source's name.
+        kind: what the images are: photos, or a synthetic set by others that is not aligned yet.
     """
 
     source: list[Path] = field(metadata={"positional": True})
@@ -57,6 +59,7 @@ class Options(Compute):
     face: Literal["central", "largest"] = "central"
     min_face: float = 0.1
     flat_identity: Literal["stem", "prefix", "source"] = "stem"
+    kind: Literal["real", "synthetic"] = "real"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,7 +80,7 @@ def run(options: Options) -> int:
         raise DataError(f"{', '.join(map(str, options.source))}: no file in it")
     record = _record(options, listings)
     fabric = launch_fabric(options)
-    with _open_writer(options.out, record, fabric.global_rank) as writer:
+    with _open_writer(options, record, fabric.global_rank) as writer:
         fabric.barrier()  # no process writes before all have read what earlier runs left
         if not writer.is_complete:
             _prepare_share(options, plan, writer, fabric)
@@ -87,10 +90,10 @@ def run(options: Options) -> int:
     return 0
 
 
-def _open_writer(out: Path, record: dict[str, Any], rank: int) -> "FaceSetWriter":
+def _open_writer(options: Options, record: dict[str, Any], rank: int) -> "FaceSetWriter":
     from synthface.data import FaceSetWriter
 
-    return FaceSetWriter(out, kind="real", record=record, rank=rank)
+    return FaceSetWriter(options.out, kind=options.kind, record=record, rank=rank)
 
 
 def _record(options: Options, listings: Sequence[Sequence["SourceFile"]]) -> dict[str, Any]:

@@ -60,8 +60,9 @@ class Options:
     acknowledge_risk: str | None = None
 
     def __post_init__(self) -> None:
-        if self.acknowledge_risk is not None and len(self.acknowledge_risk.strip()) < 10:
-            raise ConfigError("--acknowledge-risk: give the reason in a sentence; it is printed on the cards")
+        reason = self.acknowledge_risk
+        if reason is not None and (len(reason.strip()) < 10 or not reason.isprintable()):
+            raise ConfigError(f"--acknowledge-risk {reason!r}: give the reason in one line; the cards print it")
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality {self.quality} is not in 1 to 100")
         if self.shard_size < 1:
@@ -127,6 +128,10 @@ def run(options: Options) -> None:
         written = write_packed(options.out, items, record=record, documents=documents, shard_size=options.shard_size)
     done = "released" if written else "were released already"
     print(f"{len(faceset):,} images {done}: {options.out}; check them with 'synthface verify {options.out}'")
+    unstated = [name for name, value in asdict(options.card).items() if value is None and name != "title"]
+    if written and unstated:
+        flags = ", ".join(f"--card.{name}" for name in unstated)
+        print(f"the cards say 'not recorded' where only the publisher knows; to state it, release anew with {flags}")
 
 
 def _measured(faceset: "FaceSet", folder: Path | None) -> dict[str, Any] | None:

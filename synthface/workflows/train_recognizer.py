@@ -34,6 +34,8 @@ synthface train-recognizer --faces synthetic --strategy combined --teacher mobil
 synthface train-recognizer --faces synthetic --config sface-combined --teacher r50.pth --devices 4 --out runs/sface
 synthface train-recognizer --faces split/train --validate split/holdout --seeds 0 1 2 --out runs/thrice
 synthface train-recognizer --faces synthetic --also split/train --shares 0.8 0.2 --out runs/mixed
+synthface train-recognizer --faces many --loss arcface --shard-classes --device cuda --devices 8 --out runs/many
+synthface train-recognizer --faces synthetic --loss id-triplet --attributes glasses.csv --out runs/attributes
 synthface train-recognizer --faces split/train --embedding-dim 128 --width 2 --keep-epochs --out runs/large
 synthface train-recognizer --faces split/train --strategy combined --teacher runs/large --multi-step --out runs/little
 """
@@ -70,6 +72,8 @@ class Options(Compute):
         scale: the loss's scale s; by default the published one, at most four times CosFace's bound for the identities.
         loss_options: further options of the loss, one flag each (past_pi, sample_rate ...); docs/methods.md lists them.
         images_per_class: images of each class in a batch, for losses that learn from pairs.
+        attributes: table of labelled attributes for id-triplet to learn beside the identities: .csv or JSON Lines, each
+            row with the path of an image or an identity, and attributes (glasses, pose ...); empty where unknown.
         teacher: recogniser whose embeddings are followed; --embedding-dim must be its own.
         multi_step: follow the teacher's network of the same epoch; --teacher is then a run made with --keep-epochs.
         distil_weight: weight of 1 - cos(student, teacher); by default 1 in transfer and 39.06 in combined, which is
@@ -91,6 +95,10 @@ class Options(Compute):
         seed: of weights, order and augmentation.
         seeds: train once with each of these, into OUT/seed-N.
         keep_epochs: keep the network of every epoch in OUT/epochs, to be a multi-step teacher.
+        shard_classes: spread the class centres over the processes, each with its part of them and of their momentum;
+            for so many identities that one process cannot hold them. Computes the same to rounding, and
+            resumes with any --devices.
+        sync_batch_norm: on GPUs, take batch-norm statistics over the images of all processes, not of each.
         compile: compile the network first (a minute; pays on long runs).
     """
 
@@ -104,6 +112,7 @@ class Options(Compute):
     scale: float | None = None
     loss_options: dict[str, int | float | bool | str | None] | None = None
     images_per_class: int = 4
+    attributes: Path | None = None
     teacher: str | None = None
     multi_step: bool = False
     distil_weight: float | None = None
@@ -123,12 +132,13 @@ class Options(Compute):
     seed: int = 0
     seeds: list[int] = field(default_factory=list)
     keep_epochs: bool = False
+    shard_classes: bool = False
+    sync_batch_norm: bool = False
     compile: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.strategy != "classification") != (self.teacher is not None):
-            raise ConfigError(f"--strategy {self.strategy} {'takes no' if self.teacher else 'needs a'} --teacher")
+        self._check_strategy()
         for name in ("epochs", "batch", "lr"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"--{name} {getattr(self, name)}: give more than 0")
@@ -136,14 +146,21 @@ class Options(Compute):
             raise ConfigError(f"--minutes {self.minutes}: give more than 0")
         if self.weight_decay < 0 or (self.distil_weight or 0) < 0:
             raise ConfigError("--weight-decay and --distil-weight are at least 0")
-        if self.multi_step and self.teacher is None:
-            raise ConfigError("--multi-step needs a --teacher: the folder of a run made with --keep-epochs")
         if self.shares and (not self.also or len(self.shares) != 1 + len(self.also) or min(self.shares) <= 0):
             raise ConfigError(f"--shares {self.shares}: give a positive number for --faces and for each of --also")
         if self.milestones != sorted(set(self.milestones)) or any(epoch < 1 for epoch in self.milestones):
             raise ConfigError(f"--milestones {self.milestones}: give growing epochs from 1 on")
         if len(set(self.seeds)) != len(self.seeds) or len(self.seeds) == 1:
             raise ConfigError("--seeds takes two different seeds or more; --seed takes one")
+
+    def _check_strategy(self) -> None:
+        if (self.strategy != "classification") != (self.teacher is not None):
+            raise ConfigError(f"--strategy {self.strategy} {'takes no' if self.teacher else 'needs a'} --teacher")
+        if self.multi_step and self.teacher is None:
+            raise ConfigError("--multi-step needs a --teacher: the folder of a run made with --keep-epochs")
+        if self.strategy == "transfer" and (self.attributes is not None or self.shard_classes):
+            flag = "--shard-classes" if self.attributes is None else "--attributes"
+            raise ConfigError(f"{flag}: --strategy transfer learns from no labels; choose classification or combined")
 
     @property
     def weight_of_teacher(self) -> float:
@@ -186,13 +203,11 @@ def _train(options: Options, faceset: FaceSet, others: FaceSet | None) -> None:
     if fabric.is_global_zero:
         folder.open()
     fabric.barrier()
-    checkpoint = folder.load_checkpoint()
-    if checkpoint is not None:
-        trainer.load_state_dict(checkpoint)
+    if folder.resume(trainer):
         logger.info("going on after epoch %d", trainer.next_epoch)
     figures = one_run.fit(options, fabric, folder, trainer, others)
+    one_run.list_far_images(folder.working, fabric, trainer, faceset)
     if fabric.is_global_zero:
-        one_run.list_far_images(folder.working, trainer.student, faceset)
         one_run.publish(folder, trainer, record, figures)
         sys.stdout.write(_summary(options.out, figures))
     fabric.barrier()

@@ -105,3 +105,11 @@ def test_a_cut_file_is_a_named_error_or_lacks_its_mark(kind: str) -> None:
             unmark_file(marked[:end])
         except DataError:
             continue
+
+
+def test_a_file_that_could_not_be_had_back_is_not_marked() -> None:
+    plain = encoded("WEBP")
+    header = b"VP8X" + (10).to_bytes(4, "little") + bytes(4) + (46).to_bytes(3, "little") + (32).to_bytes(3, "little")
+    body = b"WEBP" + header + plain[12:]
+    with pytest.raises(DataError, match="encode it anew"):
+        mark_file(b"RIFF" + len(body).to_bytes(4, "little") + body, "x")

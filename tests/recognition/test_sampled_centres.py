@@ -6,7 +6,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthface.core.errors import ConfigError
 from synthface.recognition.losses import LOSSES
-from synthface.recognition.losses.class_centres import ClassCentres, SampledCentres
+from synthface.recognition.losses.centre_table import CentreTable
+from synthface.recognition.losses.class_centres import ClassCentres
 
 N_CLASSES, DIM = 40, 6
 RECIPE = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3}
@@ -20,7 +21,7 @@ def _batch(n_classes, n=8, dim=DIM):
 def _sampled(name, rate, **options):
     head = LOSSES[name](N_CLASSES, DIM, seed=1, **options)
     shape = tuple(head.weight.shape)
-    head.centres = SampledCentres(shape, rate, seed=1)
+    head.centres = CentreTable(shape, 1, rate=rate)
     return head
 
 
@@ -49,24 +50,24 @@ def test_rate_one_trains_as_the_full_softmax(name):
 
 
 def test_a_sample_holds_the_batch_and_is_seeded():
-    centres, again = SampledCentres((1000, DIM), 0.05, seed=3), SampledCentres((1000, DIM), 0.05, seed=3)
+    centres, again = CentreTable((1000, DIM), 3, rate=0.05), CentreTable((1000, DIM), 3, rate=0.05)
     _, y = _batch(1000)
     samples = []
     for _ in range(3):
-        active, rows = centres(y)
-        assert torch.equal(active.detach()[rows], centres.weight[y])
-        assert len(active) == 50 == len(centres._rows.unique())
-        samples.append(centres._rows.tolist())
+        active, columns = centres(y)
+        assert torch.equal(active.detach()[columns.y], centres.weight[y])
+        assert len(active) == 50 == len(centres._taking_part.unique())
+        samples.append(centres._taking_part.tolist())
     assert samples[0] != samples[1]
     again.load_state_dict(centres.state_dict() | {"step": torch.tensor(2)})
     again(y)
-    assert again._rows.tolist() == samples[2]
-    crowded = SampledCentres((1000, DIM), 0.001, seed=0)
+    assert again._taking_part.tolist() == samples[2]
+    crowded = CentreTable((1000, DIM), 0, rate=0.001)
     assert len(crowded(y)[0]) == len(y.unique())  # never fewer than the batch shows
     seen = torch.zeros(1000)
     for _ in range(400):
         centres(y)
-        seen[centres._rows] += 1
+        seen[centres._taking_part] += 1
     others = seen[~torch.isin(torch.arange(1000), y)]
     assert others.min() > 4  # 17 expected: every class has its turn
     assert others.max() < 40
@@ -77,14 +78,14 @@ def test_an_update_touches_the_sample_alone_and_needs_a_gradient():
     before = head.weight.clone()
     x, y = _batch(N_CLASSES)
     head(x, y).backward()
-    rows = head.centres._rows
+    rows = head.centres._taking_part
     head.centres.update(**RECIPE)
     moved = (head.weight != before).any(dim=1)
     assert torch.equal(moved.nonzero()[:, 0], rows)
     with pytest.raises(RuntimeError, match="before"):
         head.centres.update(**RECIPE)
     with pytest.raises(ConfigError, match="sample_rate"):
-        SampledCentres((4, 4), 1.5, seed=0)
+        CentreTable((4, 4), 0, rate=1.5)
 
 
 class _LargestResult(TorchDispatchMode):

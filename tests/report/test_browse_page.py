@@ -208,6 +208,18 @@ def test_it_fits_a_phone(browser: Browser, pages: Path) -> None:
     browser.call("Emulation.clearDeviceMetricsOverride")
 
 
+def test_details_show_the_face_and_the_buttons_on_a_phone(browser: Browser, pages: Path) -> None:
+    browser.call("Emulation.setDeviceMetricsOverride", width=390, height=500, deviceScaleFactor=2, mobile=True)
+    browser.open(_address(pages))
+    browser.evaluate("document.querySelector('#list button[data-image]').click()")
+    for name in ("face", "close"):
+        edges = browser.evaluate(
+            f"(({{top, bottom}}) => [top, bottom])(document.getElementById('{name}').getBoundingClientRect())"
+        )
+        assert 0 <= edges[0] < edges[1] <= 500
+    browser.call("Emulation.clearDeviceMetricsOverride")
+
+
 def test_scores_of_the_sidecar_become_filters(browser: Browser, pages: Path, tmp_path: Path) -> None:
     from synthface.core.hashing import sha256_file
 
@@ -226,3 +238,17 @@ def test_scores_of_the_sidecar_become_filters(browser: Browser, pages: Path, tmp
     expected = sum(k / 1000 >= at_least for k in range(len(faces)))
     assert f"{expected} of {len(faces)} images" in _status(browser)
     assert _rows(browser)[0] == faces.records[-1].identity
+
+
+@pytest.mark.parametrize("encoding", ["keep", "jpeg"])
+def test_a_release_takes_its_own_sidecar_and_that_of_its_origin(
+    write_faceset: Callable[..., Path], tmp_path: Path, encoding: str
+) -> None:
+    faces = write_faceset(tmp_path / "set", n_identities=2, per_identity=2, kind="synthetic", size=32)
+    described = ["describe", str(faces), "--detector", "none", "--recognizer", "none", "--out", str(tmp_path / "told")]
+    assert main(described) == 0
+    release = ["release", str(faces), "--sidecar", str(tmp_path / "told"), "--encoding", encoding]
+    assert main([*release, "--acknowledge-risk", "a test of pages", "--out", str(tmp_path / "release")]) == 0
+    for number, folder in enumerate(("told", "release")):
+        page = ["browse", str(tmp_path / "release"), "--out", str(tmp_path / f"{number}.html")]
+        assert main([*page, "--sidecar", str(tmp_path / folder)]) == 0

@@ -162,7 +162,15 @@ def test_citation_file_is_of_the_format() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"published": "22.11.2026"}, {"version": "1"}, {"url": "example.org"}, {"creator": "a\nb"}, {"licence": " "}],
+    [
+        {"published": "22.11.2026"},
+        {"published": "2026-02-30"},
+        {"published": "20261122"},
+        {"version": "1"},
+        {"url": "example.org"},
+        {"creator": "a\nb"},
+        {"licence": " "},
+    ],
 )
 def test_statements_are_checked(wrong: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=f"--card.{next(iter(wrong))}"):

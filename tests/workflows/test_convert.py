@@ -17,7 +17,8 @@ from PIL import Image
 from synthface.cli import main
 from synthface.data import FaceSet, FaceSetWriter
 from synthface.data.formats import open_source
-from synthface.data.marks import encode_marked_png, read_mark
+from synthface.data.images import encode_png
+from synthface.data.marks import mark_file, read_mark
 
 FORMATS = ["faceset", "folders", "recordio", "webdataset", "parquet"]
 
@@ -115,7 +116,7 @@ def test_marks_survive_a_new_encoding(tmp_path):
     out = tmp_path / "faces"
     with FaceSetWriter(out, kind="synthetic", record={"command": "test", "config": {}, "inputs": {}}) as writer:
         pixels = np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8)
-        content = encode_marked_png(pixels, "set-id")
+        content = mark_file(encode_png(pixels), "set-id")
         writer.add("images/0.png", content, identity="a", width=20, height=20)
         writer.finish()
     for encoding, suffix in (("jpeg", ".jpg"), ("webp", ".webp"), ("png", ".png")):

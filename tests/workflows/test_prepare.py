@@ -251,3 +251,13 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     assert contents(stopped) == contents(whole)
     assert len(FaceSet.load(stopped)) == 220
     assert len(left_out(stopped)) == 2
+
+
+def test_a_set_by_others_is_prepared_as_what_it_is(tmp_path: Path) -> None:
+    photos = put(tmp_path / "photos", {"a/1.png": coloured(10), "b/1.png": coloured(90)})
+    command = ["prepare", str(photos), "--detector", "none", "--out"]
+    assert main([*command, str(tmp_path / "real")]) == 0
+    assert main([*command, str(tmp_path / "synthetic"), "--kind", "synthetic"]) == 0
+    real, synthetic = FaceSet.load(tmp_path / "real"), FaceSet.load(tmp_path / "synthetic")
+    assert (real.kind, synthetic.kind) == ("real", "synthetic")
+    assert real.manifest_sha256 == synthetic.manifest_sha256  # the images are the same, and so are their lines

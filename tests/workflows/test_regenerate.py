@@ -167,10 +167,19 @@ def test_what_cannot_be_compared_is_not_taken_for_the_same(model: Path, syntheti
     assert compare_images("x", *(encode_png(np.zeros((k, 16, 3), np.uint8)) for k in (16, 17))).why_unknown
 
 
+def test_images_beside_a_manifest_alone_are_compared(model: Path, synthetic: Path, tmp_path: Path) -> None:
+    changed = _tampered(synthetic, tmp_path / "changed", 3)
+    (changed / "faceset.json").unlink()
+    code, result = _again(changed, model, tmp_path / "again")
+    assert (code, result["n_differing"], result["n_not_compared"], result["largest_difference"]) == (1, 1, 0, 3)
+    assert len(result["otherwise_than_then"]) == 1
+
+
 def test_what_is_otherwise_than_then() -> None:
     now = {"torch": "2", "processor": "b", "device": "cpu", "code": "1", "numpy": "2", "pillow": "1", "machine": "m"}
     assert list(told_apart(now, now)) == []
     assert list(told_apart(now | {"processor": "a"}, now)) == ["processor was a, here it is b"]
+    assert len(list(told_apart({}, now))) == 1
 
 
 def test_misuse(model: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

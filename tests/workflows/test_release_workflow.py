@@ -18,6 +18,7 @@ from synthface.data.formats import open_source
 from synthface.data.images import encode_png
 from synthface.data.marks import DIGITAL_SOURCE_TYPE, mark_file, read_mark, unmark_file
 from synthface.workflows import release
+from synthface.workflows.releasing import writing
 from synthface.workflows.releasing.writing import files_below
 
 
@@ -158,7 +159,7 @@ def test_mended_hashes_do_not_hide_that_other_files_were_audited(
     assert main(["verify", str(out)]) == 1
     shown = capsys.readouterr().out
     assert "these are not the files that were audited" in shown
-    assert "1 problems" in shown
+    assert "1 problem in" in shown
     _forge(out, 0, encode_png(faces.read_image(1)))
     assert main(["verify", str(out)]) == 1
     assert "lacks the mark" in capsys.readouterr().out
@@ -215,3 +216,51 @@ def test_verify_finds_what_was_tampered_with(
     shown = capsys.readouterr().out
     for name in (changed.name, removed.name, "stray.png", "README.md"):
         assert name in shown
+
+
+def test_a_run_killed_among_the_documents_leaves_no_trace(
+    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: Path) -> bytes:
+        raise KeyboardInterrupt
+
+    def contents(out: Path) -> dict[str, bytes]:
+        return {path.relative_to(out).as_posix(): path.read_bytes() for path in files_below(out)}
+
+    def options(name: str) -> release.Options:
+        return release.Options(faceset=synthetic, out=tmp_path / name, acknowledge_risk="a test of killed runs")
+
+    release.run(options("undisturbed"))
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "_sums_of_faceset", killed)
+        with pytest.raises(KeyboardInterrupt):
+            release.run(options("killed"))
+    assert (tmp_path / "killed.partial" / "DATASHEET.md").is_file()
+    (tmp_path / "killed.partial" / ".settings.json.0123abcd.tmp").write_text("[]")
+    release.run(options("killed"))
+    assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
+
+
+def test_a_link_is_no_file_of_a_release(synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "release"
+    release.run(release.Options(faceset=synthetic, out=out, acknowledge_risk="a test of what verify finds"))
+    image = out / FaceSet.load(out).records[0].path
+    image.rename(tmp_path / "elsewhere.png")
+    image.symlink_to(tmp_path / "elsewhere.png")
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 1
+    assert "is a link" in capsys.readouterr().out
+
+
+def test_the_cards_say_that_images_were_encoded_after_the_audit(
+    synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = {"faceset": synthetic, "acknowledge_risk": "a test of the cards", "quality": 83}
+    release.run(release.Options(out=tmp_path / "jpeg", encoding="jpeg", **made))
+    assert "--card.published" in capsys.readouterr().out
+    release.run(release.Options(out=tmp_path / "keep", **made))
+    for name in ("README.md", "DATASHEET.md", "MODEL_CARD.md", "croissant.json"):
+        assert "JPEG, quality 83" in (tmp_path / "jpeg" / name).read_text()
+        assert "encoded anew" not in (tmp_path / "keep" / name).read_text()
+    for name in ("README.md", "DATASHEET.md", "MODEL_CARD.md", "croissant.json", "CITATION.cff"):
+        assert "a test of the cards" in (tmp_path / "keep" / name).read_text()

@@ -5,8 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from synthface.core.errors import ConfigError
+from synthface.recognition.losses.columns import Columns
 from synthface.recognition.losses.margins import Identity
 from synthface.recognition.losses.recognition_loss import sum_across_processes
+from synthface.recognition.losses.shard import Shard
 from synthface.recognition.losses.softmax_head import Comparison, SoftmaxHead
 
 
@@ -30,6 +32,7 @@ class BoundaryHead(SoftmaxHead):
         high: greatest shared boundary.
         scale: s.
         sample_rate: share of the classes that take part in a step.
+        shard: this process's part of the classes.
         seed: of the first class centres, and of the sample.
     """
 
@@ -47,9 +50,18 @@ class BoundaryHead(SoftmaxHead):
         high: float,
         scale: float | None,
         sample_rate: float = 1.0,
+        shard: Shard | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(n_classes, embedding_dim, target=Identity(), scale=scale, sample_rate=sample_rate, seed=seed)
+        super().__init__(
+            n_classes,
+            embedding_dim,
+            target=Identity(),
+            scale=scale,
+            sample_rate=sample_rate,
+            shard=shard,
+            seed=seed,
+        )
         if not 0 <= alpha <= 1 or not 0 <= rate <= 1 or not -1 <= low <= high <= 1:
             raise ConfigError(
                 f"alpha {alpha} and rate {rate} are in [0, 1]; low {low} is at most high {high}, in [-1, 1]"
@@ -57,12 +69,11 @@ class BoundaryHead(SoftmaxHead):
         self.margin, self.alpha, self.rate, self.low, self.high = margin, alpha, rate, low, high
         self.register_buffer("boundary", torch.tensor(float("nan")))  # not known before the first step
 
-    def loss(self, compared: Comparison, y: Tensor) -> Tensor:
+    def loss(self, compared: Comparison, columns: Columns) -> Tensor:
         """Return the mean loss; moves the shared boundary in training mode."""
         s = compared.scale.squeeze()
-        own = F.one_hot(y, compared.z.shape[1]).bool()
-        p = compared.z[own]
-        n = torch.logsumexp((s * compared.z).masked_fill(own, -torch.inf), dim=1) / s
+        p = columns.own(compared.z)
+        n = columns.logsumexp(columns.with_own(s * compared.z, s.new_tensor(-torch.inf))) / s
         with torch.no_grad():
             v_i = (p + n) / 2
             n_samples = sum_across_processes(v_i.new_tensor(float(len(v_i))))

@@ -13,23 +13,34 @@ from synthface.recognition.losses.margins import (
 )
 from synthface.recognition.losses.multiplied_angle import AnnealedAngle
 from synthface.recognition.losses.scale import default_scale
+from synthface.recognition.losses.shard import Shard
 from synthface.recognition.losses.softmax_head import SoftmaxHead
 
 _FIRST_LEARNT_SCALE = 10.0  # as in NormFace's code
 _PUBLISHED_SCALE = {"cosface": 64.0, "am-softmax": 30.0}
 
 
-def softmax(n_classes: int, embedding_dim: int, *, sample_rate: float = 1.0, seed: int = 0) -> SoftmaxHead:
+def softmax(
+    n_classes: int, embedding_dim: int, *, sample_rate: float = 1.0, shard: Shard | None = None, seed: int = 0
+) -> SoftmaxHead:
     """Cross entropy of inner products, without bias."""
     return SoftmaxHead(
-        n_classes, embedding_dim, target=Identity(), scale_rule="norms", sample_rate=sample_rate, seed=seed
+        n_classes, embedding_dim, target=Identity(), scale_rule="norms", sample_rate=sample_rate, shard=shard, seed=seed
     )
 
 
-def modified_softmax(n_classes: int, embedding_dim: int, *, sample_rate: float = 1.0, seed: int = 0) -> SoftmaxHead:
+def modified_softmax(
+    n_classes: int, embedding_dim: int, *, sample_rate: float = 1.0, shard: Shard | None = None, seed: int = 0
+) -> SoftmaxHead:
     """Softmax with unit class centres."""
     return SoftmaxHead(
-        n_classes, embedding_dim, target=Identity(), scale_rule="feature_norm", sample_rate=sample_rate, seed=seed
+        n_classes,
+        embedding_dim,
+        target=Identity(),
+        scale_rule="feature_norm",
+        sample_rate=sample_rate,
+        shard=shard,
+        seed=seed,
     )
 
 
@@ -40,6 +51,7 @@ def normface(
     scale: float | None = None,
     learn_scale: bool = False,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """Softmax of cosines, with s fixed or learnt from 10 on."""
@@ -50,6 +62,7 @@ def normface(
         scale=_FIRST_LEARNT_SCALE if learn_scale and scale is None else scale,
         learn_scale=learn_scale,
         sample_rate=sample_rate,
+        shard=shard,
         seed=seed,
     )
 
@@ -62,6 +75,7 @@ def cosface(
     margin: float = 0.35,
     scale: float | None = None,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """Margin on the cosine; the presets cosface (s 64) and am-softmax (s 30) are one function."""
@@ -71,6 +85,7 @@ def cosface(
         target=CosineMargin(margin),
         scale=default_scale(n_classes, _PUBLISHED_SCALE[preset]) if scale is None else scale,
         sample_rate=sample_rate,
+        shard=shard,
         seed=seed,
     )
 
@@ -84,11 +99,14 @@ def arcface(
     grad: GradientRule = "exact",
     scale: float | None = None,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """Margin on the angle, in radians."""
     target = AngularMargin(margin, past_pi, grad)
-    return SoftmaxHead(n_classes, embedding_dim, target=target, scale=scale, sample_rate=sample_rate, seed=seed)
+    return SoftmaxHead(
+        n_classes, embedding_dim, target=target, scale=scale, sample_rate=sample_rate, shard=shard, seed=seed
+    )
 
 
 def combined_margin(
@@ -100,11 +118,14 @@ def combined_margin(
     m3: float = 0.2,
     scale: float | None = None,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """All three margins: cos(m1 theta + m2) - m3."""
     target = CombinedMargin(m1, m2, m3)
-    return SoftmaxHead(n_classes, embedding_dim, target=target, scale=scale, sample_rate=sample_rate, seed=seed)
+    return SoftmaxHead(
+        n_classes, embedding_dim, target=target, scale=scale, sample_rate=sample_rate, shard=shard, seed=seed
+    )
 
 
 def subcenter_arcface(
@@ -117,6 +138,7 @@ def subcenter_arcface(
     grad: GradientRule = "exact",
     scale: float | None = None,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """ArcFace with several centres a class, of which the nearest counts."""
@@ -127,6 +149,7 @@ def subcenter_arcface(
         scale=scale,
         sub_centres=sub_centres,
         sample_rate=sample_rate,
+        shard=shard,
         seed=seed,
     )
 
@@ -141,6 +164,7 @@ def l_softmax(
     lam_power: float = 35.0,
     lam_min: float = 5.0,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """Multiplied angle with free centres."""
@@ -150,6 +174,7 @@ def l_softmax(
         target=AnnealedAngle(margin, lam_base=lam_base, lam_gamma=lam_gamma, lam_power=lam_power, lam_min=lam_min),
         scale_rule="norms",
         sample_rate=sample_rate,
+        shard=shard,
         seed=seed,
     )
 
@@ -164,6 +189,7 @@ def sphereface(
     lam_power: float = 1.0,
     lam_min: float = 5.0,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """A-Softmax: multiplied angle with unit centres."""
@@ -173,6 +199,7 @@ def sphereface(
         target=AnnealedAngle(margin, lam_base=lam_base, lam_gamma=lam_gamma, lam_power=lam_power, lam_min=lam_min),
         scale_rule="feature_norm",
         sample_rate=sample_rate,
+        shard=shard,
         seed=seed,
     )
 

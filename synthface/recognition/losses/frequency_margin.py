@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from synthface.core.errors import ConfigError
+from synthface.recognition.losses.columns import Columns
 from synthface.recognition.losses.margins import Identity
+from synthface.recognition.losses.shard import Shard
 from synthface.recognition.losses.softmax_head import Comparison, SoftmaxHead
 
 
@@ -23,6 +24,7 @@ class FrequencyMarginHead(SoftmaxHead):
         class_counts: [C] images of each class; None for equal ones, which makes this NormFace.
         groups: [C] group of each class (say, a demographic stratum); None for one group.
         scale: s.
+        shard: this process's part of the classes.
         seed: of the first class centres.
     """
 
@@ -36,9 +38,10 @@ class FrequencyMarginHead(SoftmaxHead):
         class_counts: Sequence[int] | None = None,
         groups: Sequence[int] | None = None,
         scale: float | None = None,
+        shard: Shard | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(n_classes, embedding_dim, target=Identity(), scale=scale, seed=seed)
+        super().__init__(n_classes, embedding_dim, target=Identity(), scale=scale, shard=shard, seed=seed)
         counts = torch.ones(n_classes).double() if class_counts is None else torch.as_tensor(class_counts).double()
         group = torch.zeros(n_classes, dtype=torch.int64) if groups is None else torch.as_tensor(groups)
         if len(counts) != n_classes or len(group) != n_classes or (counts < 0).any():
@@ -46,6 +49,7 @@ class FrequencyMarginHead(SoftmaxHead):
         totals = torch.zeros(int(group.max()) + 1).double().index_add(0, group, counts)
         self.register_buffer("margins", (1 - counts / totals[group].clamp_min(1)).float())
 
-    def loss(self, compared: Comparison, y: Tensor) -> Tensor:
+    def loss(self, compared: Comparison, columns: Columns) -> Tensor:
         """Return the mean cross entropy of the cosines less their margins."""
-        return F.cross_entropy(compared.scale * (compared.z - self.margins.to(compared.z.dtype)), y)
+        margins = columns.of_classes(self.margins).to(compared.z.dtype)
+        return columns.cross_entropy(compared.scale * (compared.z - margins))

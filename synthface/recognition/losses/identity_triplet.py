@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from synthface.core.errors import ConfigError
 from synthface.recognition.losses.joint import JointLoss
-from synthface.recognition.losses.recognition_loss import in_full_precision
+from synthface.recognition.losses.recognition_loss import in_full_precision, process_count, sum_across_processes
 from synthface.recognition.losses.softmax_head import SoftmaxHead
 from synthface.recognition.losses.triplets import BatchHardTriplets
 
 MISSING = -1  # an attribute that nobody labelled
+_NOTHING = 1e-6  # less than one image in any number of processes: what is divided by it is 0
 
 
 class IdentityTripletLoss(JointLoss):
@@ -70,11 +71,15 @@ class IdentityTripletLoss(JointLoss):
         return self.triplets(x, y)
 
     def attribute_term(self, x: Tensor, attributes: Tensor) -> Tensor:
-        """Return the sum over attributes of the mean cross entropy of the labelled images."""
-        x = in_full_precision(x)
-        total = x.sum() * 0
-        for k, head in enumerate(self.attribute_heads):
-            labels = attributes[:, k]
-            count = (labels != MISSING).sum().clamp_min(1)
-            total = total + F.cross_entropy(head(x), labels, ignore_index=MISSING, reduction="sum") / count
-        return total
+        """Return the sum over attributes of the mean cross entropy of the labelled images.
+
+        The mean is over those of all processes, each of which has its part of them; so the processes' mean is theirs.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x = in_full_precision(x)
+            counts = sum_across_processes((attributes != MISSING).sum(dim=0)) / process_count()
+            total = x.sum() * 0
+            for k, head in enumerate(self.attribute_heads):
+                losses = F.cross_entropy(head(x), attributes[:, k], ignore_index=MISSING, reduction="sum")
+                total = total + losses / counts[k].clamp_min(_NOTHING)
+            return total

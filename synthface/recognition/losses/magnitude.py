@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from synthface.core.errors import ConfigError
+from synthface.recognition.losses.columns import Columns
 from synthface.recognition.losses.margins import turned_cosine
+from synthface.recognition.losses.shard import Shard
 from synthface.recognition.losses.softmax_head import Comparison, SoftmaxHead
 
 
@@ -49,11 +51,14 @@ class MagFaceHead(SoftmaxHead):
         lam_g: float,
         scale: float | None = None,
         sample_rate: float = 1.0,
+        shard: Shard | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(n_classes, embedding_dim, target=margin, scale=scale, sample_rate=sample_rate, seed=seed)
+        super().__init__(
+            n_classes, embedding_dim, target=margin, scale=scale, sample_rate=sample_rate, shard=shard, seed=seed
+        )
         self.lam_g = lam_g
 
-    def loss(self, compared: Comparison, y: Tensor) -> Tensor:
+    def loss(self, compared: Comparison, columns: Columns) -> Tensor:
         """Return the mean loss with its regulariser."""
-        return super().loss(compared, y) + self.lam_g * self.target.regulariser(compared.lengths).mean()
+        return super().loss(compared, columns) + self.lam_g * self.target.regulariser(compared.lengths).mean()

@@ -34,6 +34,11 @@ def unit(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1, eps=TINY)
 
 
+def process_count() -> int:
+    """Return how many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def sum_across_processes(x: Tensor) -> Tensor:
     """Return the sum of a tensor without gradient over all processes; the tensor itself where there is one."""
     if not (dist.is_available() and dist.is_initialized()):

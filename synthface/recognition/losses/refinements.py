@@ -7,6 +7,7 @@ from synthface.recognition.losses.hard_negatives import SupportVectors
 from synthface.recognition.losses.magnitude import MagFaceHead, MagnitudeMargin
 from synthface.recognition.losses.margins import AngularMargin, CosineMargin, Identity, TargetFunction
 from synthface.recognition.losses.scale import default_scale
+from synthface.recognition.losses.shard import Shard
 from synthface.recognition.losses.softmax_head import SoftmaxHead
 
 _PUBLISHED_SCALE = 32.0  # of SV-Softmax, MV-Softmax and GB-CosFace
@@ -23,12 +24,20 @@ def magface(
     lam_g: float = 35.0,
     scale: float | None = None,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """Angular margin that grows with the embedding's length."""
     margin = MagnitudeMargin(l_a, u_a, l_m, u_m)
     return MagFaceHead(
-        n_classes, embedding_dim, margin=margin, lam_g=lam_g, scale=scale, sample_rate=sample_rate, seed=seed
+        n_classes,
+        embedding_dim,
+        margin=margin,
+        lam_g=lam_g,
+        scale=scale,
+        sample_rate=sample_rate,
+        shard=shard,
+        seed=seed,
     )
 
 
@@ -39,6 +48,7 @@ def sv_softmax(
     t: float = 1.2,
     scale: float | None = None,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """NormFace whose hard negatives count more."""
@@ -49,6 +59,7 @@ def sv_softmax(
         negatives=SupportVectors(t, beside="target"),
         scale=default_scale(n_classes, _PUBLISHED_SCALE) if scale is None else scale,
         sample_rate=sample_rate,
+        shard=shard,
         seed=seed,
     )
 
@@ -63,6 +74,7 @@ def mv_softmax(
     rule: Literal["adaptive", "fixed"] = "adaptive",
     scale: float | None = None,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """CosFace (m 0.35) or ArcFace (m 0.5) whose hard negatives count more."""
@@ -78,6 +90,7 @@ def mv_softmax(
         negatives=SupportVectors(t, rule),
         scale=default_scale(n_classes, _PUBLISHED_SCALE) if scale is None else scale,
         sample_rate=sample_rate,
+        shard=shard,
         seed=seed,
     )
 
@@ -93,6 +106,7 @@ def gb_cosface(
     high: float = 0.7,
     scale: float | None = None,
     sample_rate: float = 1.0,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> SoftmaxHead:
     """CosFace with a boundary partly shared by all samples."""
@@ -106,5 +120,6 @@ def gb_cosface(
         high=high,
         scale=default_scale(n_classes, _PUBLISHED_SCALE) if scale is None else scale,
         sample_rate=sample_rate,
+        shard=shard,
         seed=seed,
     )

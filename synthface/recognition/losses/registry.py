@@ -18,10 +18,11 @@ from synthface.recognition.losses.identity_triplet import IdentityTripletLoss
 from synthface.recognition.losses.range_loss import RangeLoss
 from synthface.recognition.losses.recognition_loss import RecognitionLoss
 from synthface.recognition.losses.scale import default_scale
+from synthface.recognition.losses.shard import Shard
 from synthface.recognition.losses.simplex import SimplexLoss
 from synthface.recognition.losses.triplets import BatchHardTriplets, SemiHardTriplets
 
-_FROM_THE_DATA = {"seed", "class_counts", "groups", "attribute_sizes"}  # no options of the command line
+_FROM_THE_DATA = {"seed", "class_counts", "groups", "attribute_sizes", "shard"}  # no options of the command line
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,16 @@ class Loss:
     def takes_class_counts(self) -> bool:
         """Whether the head wants to know how many images each class has."""
         return "class_counts" in self._options()
+
+    @property
+    def takes_attributes(self) -> bool:
+        """Whether the head also learns labelled attributes."""
+        return "attribute_sizes" in self._options()
+
+    @property
+    def can_spread(self) -> bool:
+        """Whether the class centres can be spread over processes."""
+        return "shard" in self._options()
 
     def __call__(self, n_classes: int, embedding_dim: int, **options: Any) -> RecognitionLoss:
         """Return the head.
@@ -107,9 +118,10 @@ def _contrastive(
     lam: float = 0.05,
     margin: float | None = None,
     reset_every: int = 100,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> RecognitionLoss:
-    head = family.base_head(base, n_classes, embedding_dim, seed=seed)
+    head = family.base_head(base, n_classes, embedding_dim, shard=shard, seed=seed)
     return ContrastiveLoss(head, lam=lam, margin=margin, reset_every=reset_every)
 
 
@@ -123,9 +135,10 @@ def _range(
     beta: float = 1e-4,
     margin: float = 2e4,
     k: int = 2,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> RecognitionLoss:
-    head = family.base_head(base, n_classes, embedding_dim, seed=seed)
+    head = family.base_head(base, n_classes, embedding_dim, shard=shard, seed=seed)
     return RangeLoss(head, lam=lam, alpha=alpha, beta=beta, margin=margin, k=k)
 
 
@@ -144,10 +157,11 @@ def _id_triplet(
     lam_a: float = 1.0,
     triplet_margin: float | None = None,
     attribute_sizes: Sequence[int] = (),
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> RecognitionLoss:
     return IdentityTripletLoss(
-        family.base_head(base, n_classes, embedding_dim, seed=seed),
+        family.base_head(base, n_classes, embedding_dim, shard=shard, seed=seed),
         embedding_dim,
         lam_t=lam_t,
         lam_a=lam_a,
@@ -164,11 +178,12 @@ def _adapted_margin(
     scale: float | None = None,
     class_counts: Sequence[int] | None = None,
     groups: Sequence[int] | None = None,
+    shard: Shard | None = None,
     seed: int = 0,
 ) -> RecognitionLoss:
     scale = default_scale(n_classes, 32.0) if scale is None else scale
     return FrequencyMarginHead(
-        n_classes, embedding_dim, class_counts=class_counts, groups=groups, scale=scale, seed=seed
+        n_classes, embedding_dim, class_counts=class_counts, groups=groups, scale=scale, shard=shard, seed=seed
     )
 
 

@@ -9,14 +9,16 @@ the losses that make hard negatives harder.
 from typing import Literal, NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthface.core.errors import ConfigError
-from synthface.recognition.losses.class_centres import ClassCentres, SampledCentres
+from synthface.recognition.losses.centre_table import CentreTable
+from synthface.recognition.losses.class_centres import ClassCentres
+from synthface.recognition.losses.columns import Columns
 from synthface.recognition.losses.margins import TargetFunction
 from synthface.recognition.losses.recognition_loss import RecognitionLoss, in_full_precision, unit
 from synthface.recognition.losses.scale import default_scale
+from synthface.recognition.losses.shard import Shard
 
 ScaleRule = Literal["norms", "feature_norm", "fixed"]
 _LEAST_LEARNT_SCALE = 0.01  # as in NormFace's code
@@ -52,7 +54,8 @@ class SoftmaxHead(RecognitionLoss):
         scale: s, where the rule is ``fixed``; None takes ``default_scale``.
         learn_scale: make s a parameter that starts at ``scale``.
         sub_centres: K centres a class; the nearest counts.
-        sample_rate: share of the classes that take part in a step, at less than 1 (``SampledCentres``).
+        sample_rate: share of the classes that take part in a step, at less than 1 (``CentreTable``).
+        shard: this process's part of the classes, where they are spread over processes.
         seed: of the first class centres, and of the sample.
     """
 
@@ -68,6 +71,7 @@ class SoftmaxHead(RecognitionLoss):
         learn_scale: bool = False,
         sub_centres: int = 1,
         sample_rate: float = 1.0,
+        shard: Shard | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -79,33 +83,37 @@ class SoftmaxHead(RecognitionLoss):
         value = default_scale(n_classes) if scale is None else float(scale)
         self.scale: float | nn.Parameter = nn.Parameter(torch.tensor(value)) if learn_scale else value
         shape = (n_classes, embedding_dim) if sub_centres == 1 else (n_classes, sub_centres, embedding_dim)
-        self.centres: ClassCentres | SampledCentres = (
-            ClassCentres(shape, seed) if sample_rate == 1 else SampledCentres(shape, sample_rate, seed)
+        self.centres: ClassCentres | CentreTable = (
+            ClassCentres(shape, seed)
+            if sample_rate == 1 and shard is None
+            else CentreTable(shape, seed, rate=sample_rate, shard=shard)
         )
 
     @property
     def weight(self) -> Tensor:
-        """All class centres, [C, D], or [C, K, D] with sub-centres."""
+        """All class centres that this process has, [C, D], or [C, K, D] with sub-centres."""
         return self.centres.weight
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss of raw embeddings [B, D] with class labels [B] (int64)."""
-        with torch.autocast(x.device.type, enabled=False):
-            weight, y = self.centres(y)
-            return self.loss(self.compare(x, weight), y)
+        """Return the mean loss of raw embeddings [B, D] with class labels [B] (int64).
 
-    def loss(self, compared: Comparison, y: Tensor) -> Tensor:
-        """Return the mean loss of a comparison, with labels [B] that number its columns."""
+        Where the classes are spread it is that of all processes' images.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x, y = self.centres.gather(in_full_precision(x), y)
+            weight, columns = self.centres(y)
+            return self.loss(self.compare(x, weight), columns)
+
+    def loss(self, compared: Comparison, columns: Columns) -> Tensor:
+        """Return the mean loss of a comparison, whose columns know where each image's own class is."""
         z, scale, lengths = compared
-        rows = torch.arange(len(y), device=y.device)
-        z_y = z[rows, y]
+        z_y = columns.own(z)
         phi = self.target(z_y, lengths).to(z.dtype)
         others = z if self.negatives is None else self.negatives(z, z_y, phi)
-        logits = (scale * others).index_put((rows, y), scale.expand_as(z)[rows, y] * phi)
-        return F.cross_entropy(logits, y)
+        return columns.cross_entropy(scale * columns.with_own(others, phi))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return [B, C] logits without the margin: what classifies, and what accuracy is measured with."""
+        """Return [B, C] logits without the margin for the classes that this process has: what classifies."""
         with torch.autocast(x.device.type, enabled=False):
             compared = self.compare(x, self.weight)
             return compared.scale * compared.z

@@ -23,6 +23,9 @@ def citation(facts: ReleaseFacts) -> bytes:
         value["date-released"] = stated.published
     if stated.url:
         value["url"] = stated.url
-    if stated.licence:
-        value["abstract"] = f"Licence of the data set: {stated.licence}."
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).encode()
+    told = [f"Licence of the data set: {stated.licence}."] if stated.licence else []
+    if facts.acknowledged:
+        told.append(f"Released without a PASS of the identity-leakage audit; reason given: {facts.acknowledged}")
+    if told:
+        value["abstract"] = " ".join(told)
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=2**16).encode()

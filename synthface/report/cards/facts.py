@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
 from synthface.core.errors import ConfigError
 
 ReleaseFormat = Literal["folders", "webdataset", "recordio", "parquet"]
-_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 
@@ -41,7 +41,7 @@ class Stated:
     training_basis: str | None = None
 
     def __post_init__(self) -> None:
-        if self.published is not None and not _DATE.fullmatch(self.published):
+        if self.published is not None and not _is_day(self.published):
             raise ConfigError(f"--card.published {self.published}: give a day as YYYY-MM-DD")
         if not _VERSION.fullmatch(self.version):
             raise ConfigError(f"--card.version {self.version}: give MAJOR.MINOR.PATCH, such as 1.0.0")
@@ -50,6 +50,13 @@ class Stated:
         for name, value in vars(self).items():
             if value is not None and (not value.strip() or not value.isprintable()):
                 raise ConfigError(f"--card.{name}: give one line of text, or leave the flag out")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class ReleaseFacts:
         width: of the images, in pixels.
         height: of the images, in pixels.
         encoding: media type of the images, ``image/png``, ``image/jpeg`` or ``image/webp``.
+        encoded_anew: what the release encoded the audited images as, such as "JPEG, quality 95"; None if it kept them.
         verdict: of the audit, or "not audited".
         claim: the audit's one sentence.
         acknowledged: the reason given for releasing without a PASS.
@@ -98,6 +106,7 @@ class ReleaseFacts:
     width: int
     height: int
     encoding: str = "image/png"
+    encoded_anew: str | None = None
     verdict: str = "not audited"
     claim: str = "No audit was made."
     acknowledged: str | None = None

@@ -26,7 +26,8 @@ BIASES = (
 SOURCE_TYPE = "trainedAlgorithmicMedia"
 REGENERATE = (
     "`manifest.jsonl` holds for every image the generator's hash, class or identity code, seed, psi and noise mode; "
-    "whoever has the generator can make the image again with `synthface regenerate manifest.jsonl`."
+    "whoever has the generator can make the image again with "
+    "`synthface regenerate manifest.jsonl --generator GENERATOR --out again`."
 )
 
 
@@ -114,9 +115,19 @@ def personal_information(facts: ReleaseFacts) -> list[str]:
     return lines
 
 
+def encoding(facts: ReleaseFacts) -> str:
+    """Return what became of the audited files; nothing if they are the released ones but for the mark."""
+    if facts.encoded_anew is None:
+        return ""
+    change = "no pixel" if facts.encoding == "image/png" else "pixels a little"
+    return f"After the audit the images were encoded anew ({facts.encoded_anew}), which changes {change}."
+
+
 def limitations(facts: ReleaseFacts) -> list[str]:
     """Return what the set is not good for."""
     lines = [f"Images have {facts.width}x{facts.height} pixels and may show artefacts."]
+    if facts.encoded_anew:
+        lines.append(encoding(facts))
     for name, figures in ((facts.measure or {}).get("recognizers") or {}).items():
         eer = (figures.get("measured") or {}).get("eer") or {}
         if eer.get("value") is not None:

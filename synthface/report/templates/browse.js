@@ -293,7 +293,9 @@
     $("previous").disabled = neighbour(k, "ArrowLeft") === undefined;
     $("next").disabled = neighbour(k, "ArrowRight") === undefined;
     active = k;
-    if (!$("details").open) $("details").showModal();
+    if ($("details").open) return;
+    $("details").showModal();
+    document.querySelector(".details").scrollTop = 0; // whatever got the focus, the face is seen first
   }
 
   function turn(key) {

@@ -27,8 +27,13 @@ class Sidecar:
     summary: dict[str, Any]
 
     @classmethod
-    def load(cls, folder: Path, faceset: FaceSet, *, flag: str = "--sidecar") -> "Sidecar":
+    def load(cls, folder: Path, faceset: FaceSet, *, origin: str | None = None) -> "Sidecar":
         """Open the sidecar of a FaceSet.
+
+        Args:
+            folder: where it lies.
+            faceset: the set that it must be of.
+            origin: hash of another manifest that it may be of: the one of which the set is a release.
 
         Raises:
             DataError: there is none, it was changed, or it belongs to another set.
@@ -37,11 +42,11 @@ class Sidecar:
             summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
             digest, of = summary["sidecar_sha256"], summary["made_by"]["inputs"]["faceset"]
         except (OSError, ValueError, KeyError, TypeError):
-            raise DataError(f"{flag} {folder} holds no valid {SUMMARY}; make it with 'synthface describe'") from None
-        if of != faceset.manifest_sha256:
-            raise DataError(f"{flag} {folder} belongs to another set than {faceset.root}; describe this one")
+            raise DataError(f"--sidecar {folder} holds no valid {SUMMARY}; make it with 'synthface describe'") from None
+        if of not in (faceset.manifest_sha256, origin):
+            raise DataError(f"--sidecar {folder} belongs to another set than {faceset.root}; describe this one")
         if not (folder / SIDECAR).is_file() or sha256_file(folder / SIDECAR) != digest:
-            raise DataError(f"{flag} {folder}: {SIDECAR} is missing or was changed; make it again")
+            raise DataError(f"--sidecar {folder}: {SIDECAR} is missing or was changed; make it again")
         return cls(folder, summary)
 
     def lines(self) -> Iterator[dict[str, Any]]:

@@ -92,6 +92,9 @@ def drawn_pairs(faceset: FaceSet, excluded: set[str], *, per_fold: int, template
             parts = [np.sort(dealt[start : start + template_size]) for start in range(0, len(dealt), template_size)]
             templates += parts
             persons += [name] * len(parts)
-    drawn = disjoint_pairs(persons, pairs=per_fold, seed=seed)
+    try:
+        drawn = disjoint_pairs(persons, pairs=per_fold, seed=seed)
+    except DataError as error:
+        raise DataError(f"--draw {per_fold}: {error}") from None
     identities = np.array(persons, dtype=np.str_)[drawn.rows]
     return PairList(drawn.rows, drawn.same, drawn.folds, identities, tuple(templates))

@@ -112,6 +112,8 @@ def _sum_problems(root: Path) -> Iterator[str]:
             is_safe = not name.startswith("/") and ".." not in name.split("/")
             if not is_safe or not (root / name).is_file() or sha256_file(root / name) != digest:
                 yield f"{name} does not match its line in {SUMS}"
+            elif (root / name).is_symlink():
+                yield f"{name} is a link, not a file of the release"
     for path in files_below(root):
         if (name := path.relative_to(root).as_posix()) not in listed and name != SUMS:
             yield f"{name} is not in {SUMS}"

@@ -89,7 +89,11 @@ def told_apart(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]
         then: versions and processor of the set's record.
         now: those of this run.
     """
-    for name in ("torch", "numpy", "pillow", "machine", "processor", "device", "code"):
+    names = ("torch", "numpy", "pillow", "machine", "processor", "device", "code")
+    if not then.keys() & set(names):
+        yield "what drew the set is not recorded; here it is " + ", ".join(f"{name} {now.get(name)}" for name in names)
+        return
+    for name in names:
         before, here = then.get(name), now.get(name)
         if before is None:
             yield f"{name} of the set is not recorded; here it is {here}"

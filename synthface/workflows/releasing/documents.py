@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthface.core.hashing import canonical_json, sha256_file
+from synthface.core.hashing import canonical_json, sha256_bytes, sha256_file
 from synthface.core.run_record import to_json
 from synthface.data import FaceSet
 from synthface.data.faceset import INFO, MANIFEST, FaceRecord, read_manifest
@@ -20,6 +20,7 @@ from synthface.workflows.releasing.writing import files_below, is_working_file
 
 PUBLIC_REPORT = "report_public.html"
 _MEDIA_TYPES = {".png": "image/png", ".webp": "image/webp"}
+_NAMES = {"jpeg": "JPEG", "webp": "WebP"}
 _IN_EVERY_LINE = ("path", "identity", "sha256", "width", "height")
 
 
@@ -62,8 +63,8 @@ class Documents:
         if self.audit is not None and (self.audit / PUBLIC_REPORT).is_file():
             documents[PUBLIC_REPORT] = (self.audit / PUBLIC_REPORT).read_bytes()
         if self.sidecar is not None:
-            documents[SIDECAR] = _renamed(self.sidecar, working)
-            documents[SUMMARY] = _json(self.sidecar.summary)
+            documents[SIDECAR] = lines = _renamed(self.sidecar, working)
+            documents[SUMMARY] = _json(self.sidecar.summary | {"sidecar_sha256": sha256_bytes(lines)})
         return documents
 
     def _description(self, working: Path) -> ReleaseDescription:
@@ -94,6 +95,7 @@ class Documents:
             width=first.width,
             height=first.height,
             encoding=_MEDIA_TYPES.get(Path(first.path).suffix, "image/jpeg"),
+            encoded_anew=self._encoded_anew(),
             verdict=self.clearance.verdict,
             claim=self.clearance.claim,
             acknowledged=self.clearance.acknowledged,
@@ -108,6 +110,11 @@ class Documents:
             sidecar=None if self.sidecar is None else self.sidecar.summary["scores"],
             stated=self.stated,
         )
+
+    def _encoded_anew(self) -> str | None:
+        if self.encoding == "keep":
+            return None
+        return "PNG" if self.encoding == "png" else f"{_NAMES[self.encoding]}, quality {self.quality}"
 
 
 def set_id(faceset: FaceSet) -> str:

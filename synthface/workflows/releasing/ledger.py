@@ -21,7 +21,7 @@ class Ledger:
     Attributes:
         manifest: the manifest.jsonl.
         drawn_with: versions and processor that made the images, where the set says so.
-        format: how the images are kept: folders, webdataset, recordio, parquet; None without any.
+        format: how the images are kept: folders, webdataset, recordio, parquet; None where nothing says it.
     """
 
     manifest: Path
@@ -80,11 +80,11 @@ class Ledger:
             wanted: paths as in the manifest.
         """
         root = self.manifest.parent
-        if self.format == "folders":
+        if self.format in ("folders", None):  # a manifest without description may have its images beside it
             for path in sorted(wanted):
                 if (root / safe_name(path)).is_file():
                     yield path, (root / path).read_bytes()
-        elif self.format is not None:
+        else:
             try:
                 for item in open_source(root).items():
                     if item.name in wanted:

@@ -10,7 +10,7 @@ from synthface.core.errors import ConfigError
 from synthface.core.hashing import canonical_json, sha256_file
 from synthface.core.run_record import write_json
 from synthface.data import FaceSetWriter
-from synthface.data.faceset import MANIFEST, read_manifest
+from synthface.data.faceset import INFO, LEFT_OUT, MANIFEST, read_manifest
 from synthface.data.formats import CONVERSION, ContentSum, Item, open_sink
 from synthface.workflows.releasing.description import RELEASE, SUMS
 from synthface.workflows.releasing.marked_items import record_of
@@ -35,6 +35,7 @@ def write_faceset(
     """
 
     def closing(working: Path) -> Mapping[str, bytes]:
+        _remove_documents(working)
         for name, content in documents(working).items():
             (working / name).write_bytes(content)
         return {SUMS: _sums_of_faceset(working)}
@@ -101,6 +102,13 @@ def _is_there(out: Path, record: dict[str, Any]) -> bool:
     if not same:
         raise ConfigError(f"--out {out} already exists and holds something else; give another path or remove it")
     return True
+
+
+def _remove_documents(working: Path) -> None:
+    """Take out what a run wrote that was killed among the documents: croissant.json lists the files that it finds."""
+    for path in working.iterdir():
+        if path.is_file() and path.name not in (INFO, MANIFEST, LEFT_OUT) and not is_working_file(path.name):
+            path.unlink()
 
 
 def _sums_of_faceset(root: Path) -> bytes:

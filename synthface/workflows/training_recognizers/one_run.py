@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthface.core.atomic import write_atomic
+from synthface.core.errors import ConfigError, DataError
+from synthface.core.hashing import sha256_file
 from synthface.core.run_record import run_record, to_json
 from synthface.data import FaceSet
 from synthface.workflows.progress import track
+from synthface.workflows.training_recognizers.attributes import Attributes, read_attributes
 from synthface.workflows.training_recognizers.sources import parts_of
 from synthface.workflows.training_recognizers.teachers import epoch_file, make_teacher, teacher_hash
 
@@ -17,9 +20,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NOT_IN_RECORD = {
-    "faces", "also", "out", "teacher", "validate", "seed", "seeds", "keep_epochs",
+    "faces", "also", "out", "teacher", "validate", "attributes", "seed", "seeds", "keep_epochs",
     "device", "devices", "nodes", "compile",
 }  # fmt: skip
+_WHERE_USED = {"shard_classes", "sync_batch_norm"}  # later options: without them a record is what it was before
 
 
 def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], Any]:
@@ -38,8 +42,13 @@ def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) ->
         inputs["teacher"] = teacher_hash(options.teacher, epochs=options.epochs, multi_step=options.multi_step)
     if others is not None:
         inputs["validate"] = others.manifest_sha256
+    if options.attributes is not None:
+        if not options.attributes.is_file():
+            raise DataError(f"--attributes {options.attributes} does not exist or is no file")
+        inputs["attributes"] = sha256_file(options.attributes)
     # Hashes name the inputs: a path would say nothing elsewhere, and the record travels inside the weights.
-    config = {key: value for key, value in to_json(options).items() if key not in _NOT_IN_RECORD}
+    left_out = _NOT_IN_RECORD | {key for key in _WHERE_USED if not getattr(options, key)}
+    config = {key: value for key, value in to_json(options).items() if key not in left_out}
     return run_record("train-recognizer", config, seed=options.seed, inputs=inputs), network
 
 
@@ -49,14 +58,17 @@ def _given(**values: float | None) -> dict[str, float]:
 
 def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabric: Any) -> Any:
     """Return the ``Trainer``; what cannot be trained is refused here, before anything is written."""
-    import numpy as np
-
     from synthface.core.seeds import derive_seed
     from synthface.data.image_cache import image_cache
-    from synthface.recognition.losses import LOSSES
+    from synthface.recognition.batch_statistics import with_shared_batch_norms
     from synthface.recognition.networks import build_network
     from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
 
+    known = None if options.attributes is None else _attributes(options, options.attributes, faceset)
+    head = None if options.strategy == "transfer" else _make_head(options, faceset, fabric, known)
+    network = build_network(network_config, seed=derive_seed(options.seed, "network"))
+    if options.sync_batch_norm:
+        network = with_shared_batch_norms(network, device_type=fabric.device.type)
     teacher = None
     if options.teacher is not None:
         teacher = make_teacher(
@@ -67,15 +79,6 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
             embedding_dim=options.embedding_dim,
             compute=options,
         )
-    network = build_network(network_config, seed=derive_seed(options.seed, "network"))
-    head = None
-    if options.strategy != "transfer":
-        loss = LOSSES[options.loss]
-        chosen = {**(options.loss_options or {}), **_given(margin=options.margin, scale=options.scale)}
-        if loss.takes_class_counts:
-            chosen["class_counts"] = np.bincount(faceset.labels).tolist()
-        seed = derive_seed(options.seed, "head")
-        head = loss(len(faceset.identities), options.embedding_dim, **chosen, seed=seed)
     if fabric.is_global_zero:
         image_cache(faceset, network_config.side, network_config.side)
     fabric.barrier()
@@ -84,6 +87,7 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
         faceset.labels,
         teacher,
         parts_of(faceset) if options.shares else None,
+        None if known is None else known.labels,
     )
     config = TrainingConfig(
         epochs=options.epochs,
@@ -98,6 +102,36 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
         minutes=options.minutes,
     )
     return Trainer(fabric, Student(network, head, options.weight_of_teacher), data, config, compiled=options.compile)
+
+
+def _attributes(options: "Options", path: Path, faceset: FaceSet) -> Attributes:
+    from synthface.recognition.losses import LOSSES
+
+    if not LOSSES[options.loss].takes_attributes:
+        able = ", ".join(name for name, loss in LOSSES.items() if loss.takes_attributes)
+        raise ConfigError(f"--attributes: --loss {options.loss} does not learn them; give --loss {able}")
+    return read_attributes(path, faceset)
+
+
+def _make_head(options: "Options", faceset: FaceSet, fabric: Any, known: Attributes | None) -> Any:
+    import numpy as np
+
+    from synthface.core.seeds import derive_seed
+    from synthface.recognition.losses import LOSSES
+    from synthface.recognition.losses.shard import Shard
+
+    loss = LOSSES[options.loss]
+    chosen: dict[str, Any] = {**(options.loss_options or {}), **_given(margin=options.margin, scale=options.scale)}
+    if loss.takes_class_counts:
+        chosen["class_counts"] = np.bincount(faceset.labels).tolist()
+    if known is not None:
+        chosen["attribute_sizes"] = [len(values) for values in known.values]
+    if options.shard_classes:
+        if not loss.can_spread:
+            able = ", ".join(name for name, other in LOSSES.items() if other.can_spread)
+            raise ConfigError(f"--shard-classes: --loss {loss.name} cannot be spread; these can: {able}")
+        chosen["shard"] = Shard(fabric.global_rank, fabric.world_size)
+    return loss(len(faceset.identities), options.embedding_dim, **chosen, seed=derive_seed(options.seed, "head"))
 
 
 def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: FaceSet | None) -> dict[str, Any]:
@@ -120,8 +154,8 @@ def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: Face
             folder.append_metrics(figures)
             if options.keep_epochs:
                 _keep(folder, trainer, epoch)
-            folder.save_checkpoint(trainer.state_dict())
             logger.info("  %s", "  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        folder.save(fabric, trainer)
         fabric.barrier()
     return figures
 
@@ -146,12 +180,14 @@ def _validation(trainer: Any, others: FaceSet | None) -> dict[str, float]:
     return {f"validation_{name}": value for name, value in figures.items()}
 
 
-def list_far_images(folder: Path, student: Any, faceset: FaceSet) -> None:
-    """Write ``dropped.txt`` where the loss has sub-centres."""
+def list_far_images(folder: Path, fabric: Any, trainer: Any, faceset: FaceSet) -> None:
+    """Write ``dropped.txt`` where the loss has sub-centres; every process calls this."""
     from synthface.recognition.purification import images_far_from_their_class
 
-    paths = images_far_from_their_class(student, faceset)
-    if paths is not None:
+    if not fabric.is_global_zero and not trainer.shards:
+        return
+    paths = images_far_from_their_class(trainer.student, faceset)
+    if paths is not None and fabric.is_global_zero:
         write_atomic(folder / "dropped.txt", "".join(f"{path}\n" for path in paths).encode())
         logger.info("%d of %d images lie far from their class: dropped.txt", len(paths), len(faceset))
 
