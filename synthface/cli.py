@@ -13,6 +13,7 @@ from typing import Any
 import synthface
 from synthface.core.errors import SynthfaceError
 from synthface.presets import config_file, preset_names
+from synthface.usage_message import usage_message
 
 # Summaries stand here, not in the modules, so that `synthface --help` imports none of them.
 COMMANDS = {
@@ -37,6 +38,7 @@ COMMANDS = {
     "verify": "check every hash and mark of a FaceSet or a release",
 }
 EXIT_USAGE = 3
+EXIT_PIPE = 141  # as if SIGPIPE had ended it: whoever reads the output has gone, and the result is not known
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +61,7 @@ def _run(command: str, arguments: list[str]) -> int:
     try:
         options = parse_options(command, workflow, arguments)
     except (argparse.ArgumentError, SynthfaceError, TypeError, ValueError) as error:
-        return _fail(f"{_one_line(error)}; 'synthface {command} --help' shows the flags and an example")
+        return _fail(f"{usage_message(error)}; 'synthface {command} --help' shows the flags and an example")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("lightning", "lightning.fabric", "lightning.pytorch", "torch", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -70,7 +72,7 @@ def _run(command: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on where it stopped", code=130)
     except BrokenPipeError:
-        return 0
+        return EXIT_PIPE
 
 
 def parse_options(command: str, workflow: types.ModuleType, arguments: list[str]) -> Any:

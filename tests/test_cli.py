@@ -158,3 +158,18 @@ def test_misuse_is_one_line_and_exit_code_3(
 def test_a_faceset_of_the_wrong_kind_is_refused(tiny_faceset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["release", str(tiny_faceset), "--out", str(tiny_faceset.parent / "release")]) == 3
     assert "real FaceSet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["convert", "x", "--to", "lmdb", "--out", "y"], "--to lmdb: give one of faceset, folders"),
+        (["generate", "--generator", "x", "--out", "y", "--per-class", "1.5"], "--per-class 1.5: give a whole number;"),
+        (["generate", "--generator", "x", "--out", "y", "--distinct.fmr", "z"], "--distinct.fmr z: give a number;"),
+        (["invert", "--recognizer", "x", "--out", "y", "--limit", "z"], "--limit z: give a whole number;"),
+        (["train-gan", "--faces", "x", "--out", "y", "--training.half_from", "z"], "--training.half_from z: give"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_flag(words, said, capsys):
+    assert main(words) == 3
+    assert said in capsys.readouterr().err
