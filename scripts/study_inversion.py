@@ -6,9 +6,9 @@ SHA-256 of the chosen images' hashes is printed and recorded, no name is.
 
 Each arm inverts the embeddings of one recogniser and is judged by another, in both directions, on 8-bit images: cosine
 to the photo behind the target, and how often the image passes for that photo (SAR type 1) or for another photo of the
-person (type 2) at an FMR of 1e-3, thresholds from all cross-identity pairs of the FaceSet; and the accuracy of
-verification in ten folds with an image on one side. "Gain" is the difference of the judge's cosine to the first arm,
-target by target. Intervals are of 95 %, by identity.
+person (type 2) at an FMR of 1e-3, thresholds from all cross-identity pairs of the FaceSet; the accuracy of verification
+in ten folds with an image on one side; and the share of images in which a detector finds a face. "Gain" is the
+difference of the judge's cosine to the first arm, target by target. Intervals are of 95 %, by identity.
 
 Writes study_inversion.json, study_inversion.md and the images of each arm. Stopped, it goes on where it was.
 """
@@ -42,6 +42,7 @@ from synthface.core.seeds import numpy_generator
 from synthface.data import FaceSet
 from synthface.recognition import load_recognizer
 from synthface.workflows.embed import embed_faceset
+from synthface.workflows.inverting.grading import HitRate
 from synthface.workflows.progress import track
 
 TUNING_PEOPLE = 64
@@ -152,6 +153,7 @@ class Study:
 
     def __init__(self, arguments: argparse.Namespace, faces: FaceSet, targets: Targets) -> None:
         self._arguments, self._faces, self._targets = arguments, faces, targets
+        self._detector = HitRate(torch.device("cpu"))
         self._first: dict[str, NDArray[np.float64]] = {}  # judge's cosines of the first arm, by direction
 
     def row(self, job: Job, journal: Journal) -> dict[str, Any]:
@@ -170,6 +172,7 @@ class Study:
             "judge": judge,
             "steps": job.config.steps,
             "seconds_an_image": seconds,
+            "detected": self._detector.of([images]),
             "same_model": {name: value for name, value in same.items() if name != "cosines"},
             "judged": judged,
             "gain": summarise({"gain": Tally(cosines - first, np.ones(len(first)), is_share=False)}, self._owners),
@@ -258,8 +261,9 @@ def timed_groups(
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the table in Markdown; * marks what is not template-only."""
-    heads = "arm | idea | inverted | same model | judge | gain | other photos | SAR-I | SAR-II | accuracy | s / image"
-    lines = [f"| {heads} |", "|---" * len(heads.split("|")) + "|"]
+    heads = ["arm", "idea", "inverted", "same model", "judge", "gain", "other photos", "SAR-I", "SAR-II", "accuracy"]
+    heads += ["face", "s / image"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in rows:
         judged = row["judged"]
         name = row["arm"] + ("" if row["template_only"] else " *")
@@ -267,10 +271,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells += [_figure(judged, "cosine_mean"), _figure(row["gain"], "gain"), _figure(judged, "cosine_other_photos")]
         cells += [_figure(judged, f"sar_type{kind}_at_fmr_1e-3") for kind in (1, 2)]
         cells.append(_figure(judged, "accuracy_one_side"))
+        cells.append("-" if row["detected"] is None else f"{row['detected']['rate']:.3f}")
         lines.append(f"| {' | '.join([*cells, format(row['seconds_an_image'], '.1f')])} |")
     for judge, real in {row["judge"]: row["judged"]["real_photos"] for row in rows}.items():
         cells = ["real photos", f"{judge} judges", "", "", "", "", _figure(real, "cosine_other_photos"), ""]
-        cells += [_figure(real, "sar_type2_at_fmr_1e-3"), _figure(real, "accuracy_one_side"), ""]
+        cells += [_figure(real, "sar_type2_at_fmr_1e-3"), _figure(real, "accuracy_one_side"), "", ""]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
