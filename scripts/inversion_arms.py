@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from gan.weights import load_generator
 from inversion import PRESETS, InversionConfig
 from inversion.extras import Extras
 from inversion.images import resize, symmetric
-from inversion.variables import GeneratorPrior, eigenfaces
+from inversion.variables import eigenfaces
 from synthface.core.seeds import numpy_generator
 from synthface.data import FaceSet
+from synthface.workflows.inverting.means import latent_prior
 
 # Which flag of the study gives what an arm uses.
 NEEDS = {"faces": "prior_faces", "mean face": "prior_faces", "generator": "generator"}
-_PRIOR_FACES, _EIGENFACE_SIDE, _EIGENFACES, _LATENTS = 800, 28, 100, 4096
+_PRIOR_FACES, _EIGENFACE_SIDE, _EIGENFACES = 800, 28, 100
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ ARMS = {
 def extras_from_files(uses: str | None, prior_faces: Path | None, generator: Path | None) -> Extras:
     """Return what an arm uses beside the templates."""
     if uses == "generator" and generator is not None:
-        return Extras(generator=w_prior(generator))
+        return Extras(generator=latent_prior(generator))
     if uses in ("faces", "mean face") and prior_faces is not None:
         faces = FaceSet.load(prior_faces, flag="--prior-faces")
         chosen = np.sort(numpy_generator(0, "prior faces").permutation(len(faces))[:_PRIOR_FACES])
@@ -105,20 +105,3 @@ def extras_from_files(uses: str | None, prior_faces: Path | None, generator: Pat
             return Extras(start_image=symmetric(pixels.mean(0)))
         return Extras(generator=eigenfaces(resize(pixels, _EIGENFACE_SIDE), _EIGENFACES))
     return Extras()
-
-
-def w_prior(path: Path) -> GeneratorPrior:
-    """Return a generator's w space as image prior, its centre and spread from draws over all classes."""
-    generator = load_generator(path)
-    draws = numpy_generator(0, "latents of a prior")
-    z = torch.from_numpy(draws.standard_normal((_LATENTS, generator.z_dim)).astype(np.float32))
-    labels = torch.from_numpy(draws.integers(0, generator.n_classes, _LATENTS)) if generator.n_classes else None
-    with torch.no_grad():
-        w = generator.mapping(z, generator.mapping.class_embedding(labels))
-    noise = generator.synthesis.constant_noise()
-
-    def synthesise(latents: torch.Tensor) -> torch.Tensor:
-        images: torch.Tensor = generator.synthesis(latents[:, None].expand(-1, generator.synthesis.n_w, -1), noise)
-        return images
-
-    return GeneratorPrior(synthesise, (generator.w_dim,), w.mean(0), w.std(0))
