@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SUPPORT = {
     "compute",
     "progress",
+    "existing_results",
     "inverting",
     "pairs_file",
     "gan_training",

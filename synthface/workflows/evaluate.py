@@ -13,8 +13,6 @@ others than those compared; templates then weigh their images by length. quality
 Intervals resample people, not pairs; a .bin names nobody, so there people are what its mated pairs tie together.
 """
 
-import json
-import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from synthface.data import FaceSet
 from synthface.workflows.compute import Compute, is_first_process
 from synthface.workflows.evaluating.pair_list import PairList, drawn_pairs, pairs_of_bin, pairs_of_file
 from synthface.workflows.evaluating.scoring import Scored, Scorer
+from synthface.workflows.existing_results import existing_results
 from synthface.workflows.pairs_file import is_bin
 
 EXAMPLES = """
@@ -40,8 +39,6 @@ synthface evaluate --pairs agedb_30.bin --recognizer mobilefacenet-ms1m --flip -
 synthface evaluate --faces split/holdout --templates 3 --recognizer mobilefacenet-ms1m mobilefacenet-casia --out results
 synthface evaluate --faces split/holdout --scores quality-aware --fit split/train --recognizer runs/mine --out results
 """
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +109,7 @@ def run(options: Options) -> int:
             "--recognizer: two of them have one name; rename a file or a run, the results are kept by name"
         )
     record = _record(options, faceset, {file.name: file.sha256 for file in weights.values()})
-    existing = _existing_results(options.out, record)
+    existing = existing_results(options.out, "results.json", record)
     if existing is None:
         fit = _fitting_set(options, pairs)
         scorer = Scorer(faceset, pairs, fit, options.scores == "quality-aware", options.flip, options.seed, options)
@@ -167,21 +164,6 @@ def _record(options: Options, faceset: FaceSet, recognizers: dict[str, str]) -> 
         if path:
             inputs[name] = FaceSet.load(path, flag=f"--{name}").manifest_sha256
     return run_record("evaluate", config, seed=options.seed, inputs=inputs)
-
-
-def _existing_results(out: Path, record: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the results that stand in ``out`` if they answer this very question."""
-    if not out.exists():
-        return None
-    try:
-        results: dict[str, Any] = json.loads((out / "results.json").read_text(encoding="utf-8"))
-        same = all(results["made_by"][key] == record[key] for key in ("config", "seed", "inputs"))
-    except (OSError, ValueError, KeyError, TypeError):
-        same = False
-    if not same:
-        raise ConfigError(f"--out {out} already exists and holds something else; give another path or remove it")
-    logger.info("%s is already complete: nothing to do", out)
-    return results
 
 
 def _evaluate(

@@ -6,8 +6,6 @@ to one resolution, with equally many identities and at most equally many images 
 identities, not pairs. The folder written holds measure.json, plots and index.html; it names no identity.
 """
 
-import json
-import logging
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from synthface.core.run_record import run_record, write_json
 from synthface.data import Embeddings, FaceSet
 from synthface.workflows.compute import Compute, is_first_process
 from synthface.workflows.embed import embed_faceset
+from synthface.workflows.existing_results import existing_results
 from synthface.workflows.progress import track
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ synthface measure synthetic --out first-look
 synthface measure split/holdout --pairs-out pairs.txt --out measured-holdout
 """
 FORMAT_VERSION = 1
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +111,7 @@ def run(options: Options) -> int:
         seed=options.seed,
     )
     record = _record(options, sets, {file.name: file.sha256 for file in weights.values()})
-    results = _existing_results(options.out, record)
+    results = existing_results(options.out, "measure.json", record)
     if options.pairs_out is not None and is_first_process():
         from synthface.workflows.measuring.pairs_list import write_pairs_list
 
@@ -149,21 +146,6 @@ def _record(options: Options, sets: "dict[str, SampledSet]", recognizers: dict[s
     config = {name: getattr(options, name) for name in kept} | {"side": sets["measured"].side}
     inputs = {role: chosen.faceset.manifest_sha256 for role, chosen in sets.items()}
     return run_record("measure", config, seed=options.seed, inputs={**inputs, **recognizers})
-
-
-def _existing_results(out: Path, record: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the results that stand in ``out`` if they answer this very question."""
-    if not out.exists():
-        return None
-    try:
-        results: dict[str, Any] = json.loads((out / "measure.json").read_text(encoding="utf-8"))
-        same = all(results["made_by"][key] == record[key] for key in ("config", "seed", "inputs"))
-    except (OSError, ValueError, KeyError, TypeError):
-        same = False
-    if not same:
-        raise ConfigError(f"--out {out} already exists and holds something else; give another path or remove it")
-    logger.info("%s is already complete: nothing to do", out)
-    return results
 
 
 def _measure(
