@@ -50,17 +50,30 @@ def load_checkpoint(run: Path, *, settings: str, good: bool = False) -> dict[str
         ConfigError: it belongs to a run with other settings or data.
         WeightsError: it cannot be read.
     """
-    path = run / (GOOD_FILE_NAME if good else FILE_NAME)
-    if not path.exists():
-        return None
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"{path} cannot be read ({str(error).splitlines()[0]}); remove {run} and train anew"
-        ) from None
-    if checkpoint.get("settings") != settings:
+    checkpoint = _read(run / (GOOD_FILE_NAME if good else FILE_NAME))
+    if checkpoint is not None and checkpoint.get("settings") != settings:
         raise ConfigError(
             f"--out {run} was begun with other settings, seed or faces; repeat those to resume, or give another path"
         )
-    return dict(checkpoint)
+    return checkpoint
+
+
+def load_trainer_state(run: Path) -> dict[str, Any] | None:
+    """Return the trainer's state in the latest checkpoint of a run, whatever its settings, or None if it has none.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    checkpoint = _read(run / FILE_NAME)
+    return None if checkpoint is None else dict(checkpoint["trainer"])
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"{path} cannot be read ({str(error).splitlines()[0]}); remove {path.parent} and train anew"
+        ) from None

@@ -106,21 +106,6 @@ class GanTrainer:
     def _has_path_length(self) -> bool:
         return self.config.path_length.weight > 0
 
-    def begin_from(self, G: Generator, *, with_classes: bool) -> None:
-        """Take over the weights of a generator, with or without what it learnt of each class.
-
-        Raises:
-            ConfigError: it has other sizes.
-        """
-        if G.config != self.G.config or bool(G.n_classes) != bool(self.G.n_classes):
-            classes = "classes" if G.n_classes else "no classes"
-            raise ConfigError(f"--init: that generator has other sizes than --network.*: {vars(G.config)}, {classes}")
-        state = {
-            name: tensor for name, tensor in G.state_dict().items() if with_classes or name != "mapping.embed.weight"
-        }
-        for network in (self.G, self.G_ema):
-            network.load_state_dict({**network.state_dict(), **state})
-
     def step(self) -> StepMetrics:
         """Update the generator, the discriminator, each with its penalty when due, the moving average and p."""
         if self.config.transition.end_kimg:

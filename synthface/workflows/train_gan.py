@@ -38,7 +38,8 @@ synthface train-gan --faces split/train --out runs/gan --minutes 600 --resume
 synthface train-gan --faces split/train --out runs/gan --monitor.recognizer mobilefacenet-ms1m --monitor.ticks 10
 synthface train-gan --faces split/train --out runs/gan --training.transition.end_kimg 100
 synthface train-gan --faces split/train --out runs/fast --config lfw64-features --devices 2
-synthface train-gan --faces split/train --out runs/further --init runs/gan --training.warmup_kimg 2
+synthface train-gan --faces split/train --out runs/further --init runs/gan --training.half_from 16 --minutes 120
+synthface train-gan --faces mine --out runs/mine --init runs/gan/generator.safetensors --training.warmup_kimg 2
 synthface train-gan --faces split/train --out runs/sface --config sface128 --kimg 12000 --device cuda --devices 4
 """
 
@@ -50,8 +51,10 @@ class Options(Compute):
     Args:
         faces: FaceSet to train on, usually the train part of 'synthface split'.
         out: folder of the run.
-        init: begin from this generator file, or the folder of a run, of the same sizes; what it knows of its classes is
-            kept if it was trained on these faces. A --training.warmup_kimg of 1 or 2 saves it from a new discriminator.
+        init: begin from the folder of a finished run on these faces: both networks, their average, what Adam remembers,
+            p; any setting but the sizes may differ. A generator file, or a run on other faces, gives the generator
+            alone, without its classes if the faces are others; --training.warmup_kimg 2 saves it from a new
+            discriminator.
         minutes: stop after this much training time, over all resumed parts.
         kimg: stop after this many thousand images.
         resume: go on with the run in --out.
@@ -94,6 +97,7 @@ def run(options: Options) -> None:
     from gan.trainer import GanTrainer
     from synthface.data import FaceSet
     from synthface.data.image_cache import image_cache
+    from synthface.workflows.gan_training.beginning import begin_from
     from synthface.workflows.gan_training.feature_network import frozen_features
     from synthface.workflows.gan_training.frozen_networks import warn_of_a_biased_judge
     from synthface.workflows.gan_training.identity_term import identity_term
@@ -121,7 +125,7 @@ def run(options: Options) -> None:
     seen_by = frozen_features(options.training, fabric.device)
     trainer = GanTrainer(options.network, options.training, n_classes, source, fabric, options.seed, term, seen_by)
     if options.init is not None:
-        _begin_from(options.init, trainer, faces)
+        begin_from(options.init, trainer, faces)
     monitor = None
     if fabric.is_global_zero and features is not None:
         monitor = make_monitor(options.monitor, features, pixels, faces.labels, device=fabric.device, seed=options.seed)
@@ -133,25 +137,17 @@ def run(options: Options) -> None:
         _write_generator(options, trainer, faces)
 
 
-def _begin_from(path: Path, trainer: "GanTrainer", faces: "FaceSet") -> None:
-    """Take over a generator; a run that is resumed then replaces it by its own checkpoint."""
-    from gan.weights import generator_file, load_generator, read_header
-
-    trained_on = read_header(generator_file(path))["info"].get("trained_on_manifest_sha256")
-    trainer.begin_from(load_generator(path), with_classes=trained_on == faces.manifest_sha256)
-
-
 def settings_hash(options: Options, faces: "FaceSet") -> str:
     """Hash what must stay the same between the parts of one run."""
     return sha256_json({"config": _what_decides(options), **_inputs(options, faces)})
 
 
 def _inputs(options: Options, faces: "FaceSet") -> dict[str, str]:
-    from gan.weights import generator_file
     from synthface.core.hashing import sha256_file
+    from synthface.workflows.gan_training.beginning import file_to_begin_from
     from synthface.workflows.gan_training.frozen_networks import frozen_inputs
 
-    begun_from = {"init": sha256_file(generator_file(options.init))} if options.init else {}
+    begun_from = {"init": sha256_file(file_to_begin_from(options.init, faces))} if options.init else {}
     return {"faces": faces.manifest_sha256, **begun_from, **frozen_inputs(options.training)}
 
 

@@ -18,6 +18,7 @@ from gan.feature_discriminator import FeatureDiscriminator, RandomMixing
 from gan.losses import discriminator_loss, generator_loss
 from gan.mapping import set_class_strength
 from gan.trainer import GanTrainer
+from gan.transfer import begin_from_generator
 from synthface.core.errors import ConfigError
 
 NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)
@@ -185,9 +186,9 @@ def test_another_generator_is_taken_over_with_or_without_its_classes() -> None:
     for _ in range(2):
         one.step()
     rows = other.G.state_dict()["mapping.embed.weight"].clone()
-    other.begin_from(one.G, with_classes=False)
+    begin_from_generator(other, one.G, with_classes=False)
     for name, tensor in other.G.state_dict().items():
         assert torch.equal(tensor, rows if name == "mapping.embed.weight" else one.G.state_dict()[name]), name
-    other.begin_from(one.G, with_classes=True)
+    begin_from_generator(other, one.G, with_classes=True)
     for network in (other.G, other.G_ema):
         assert all(torch.equal(tensor, one.G.state_dict()[name]) for name, tensor in network.state_dict().items())

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from gan.weights import FILE_NAME, load_generator, read_header
-from synthface.core.errors import ConfigError, DataError
+from synthface.core.errors import ConfigError, DataError, WeightsError
 from synthface.workflows import train_gan
 
 TINY = ["--network.resolution", "8", "--network.z_dim", "8", "--network.w_dim", "8", "--network.channel_max", "8"]
@@ -174,7 +175,7 @@ def test_a_run_begins_from_a_generator(tiny_faceset: Path, tmp_path: Path) -> No
 
     train_gan.run(_options(tiny_faceset, tmp_path / "first"))
     warm = TrainingConfig(batch=8, micro_batch=4, compile=False, warmup_kimg=0.016)
-    begun = _options(tiny_faceset, tmp_path / "second", init=tmp_path / "first", training=warm, seed=5)
+    begun = _options(tiny_faceset, tmp_path / "second", init=tmp_path / "first" / FILE_NAME, training=warm, seed=5)
     train_gan.run(begun)
     first, second = (load_generator(tmp_path / run).state_dict() for run in ("first", "second"))
     for name, tensor in first.items():  # all its steps were warm-up: only the discriminator has learnt
@@ -189,6 +190,30 @@ def test_a_run_begins_from_a_generator(tiny_faceset: Path, tmp_path: Path) -> No
     larger = replace(begun.network, channel_max=4)
     with pytest.raises(ConfigError, match="other sizes"):
         train_gan.run(replace(begun, out=tmp_path / "third", network=larger))
+
+
+@pytest.mark.usefixtures("_no_curves")
+def test_a_run_begins_from_a_whole_training_under_other_settings(tiny_faceset: Path, tmp_path: Path) -> None:
+    from gan.checkpoint import load_trainer_state
+    from gan.config import TrainingConfig
+
+    train_gan.run(_options(tiny_faceset, tmp_path / "first"))
+    warm = TrainingConfig(batch=8, micro_batch=4, compile=False, warmup_kimg=0.016, learning_rate=1e-12)
+    begun = _options(tiny_faceset, tmp_path / "second", init=tmp_path / "first", training=warm, seed=5)
+    train_gan.run(begun)
+    first, second = (load_trainer_state(tmp_path / run) for run in ("first", "second"))
+    assert first is not None
+    assert second is not None
+    for name, tensor in first["G"].items():  # all its steps were warm-up
+        assert tensor.equal(second["G"][name]), name
+    for name, tensor in first["D"].items():  # its steps were next to nothing
+        torch.testing.assert_close(tensor, second["D"][name], rtol=1e-6, atol=1e-8)
+    moments = first["optimizer_D"]["state"], second["optimizer_D"]["state"]
+    assert all(two["step"] > one["step"] > 0 for one, two in zip(*(part.values() for part in moments), strict=True))
+    assert second["optimizer_D"]["param_groups"][0]["lr"] < 1e-11
+    (tmp_path / "first" / "checkpoint.pt").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match=r"first/checkpoint.pt cannot be read"):
+        train_gan.run(replace(begun, out=tmp_path / "third"))
 
 
 def test_what_cannot_be_trained(tiny_faceset: Path, tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""What a run with --init begins from: another run's whole training, or a generator alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gan.trainer import GanTrainer
+    from synthface.data import FaceSet
+
+
+def begin_from(path: Path, trainer: "GanTrainer", faces: "FaceSet") -> None:
+    """Take over a training or a generator; a run that is resumed then replaces it by its own checkpoint.
+
+    Raises:
+        ConfigError: its networks have other sizes.
+        WeightsError: it is missing or damaged.
+    """
+    from gan.checkpoint import FILE_NAME, load_trainer_state
+    from gan.transfer import begin_from_generator, begin_from_training
+    from gan.weights import load_generator
+
+    file = file_to_begin_from(path, faces)
+    state = load_trainer_state(path) if file.name == FILE_NAME else None
+    if state is not None:
+        begin_from_training(trainer, state)
+    else:
+        begin_from_generator(trainer, load_generator(path), with_classes=_saw(path, faces))
+
+
+def file_to_begin_from(path: Path, faces: "FaceSet") -> Path:
+    """Return the checkpoint of a run on these faces; the generator of other runs, and of a file that is one.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    from gan.checkpoint import FILE_NAME
+    from gan.weights import generator_file
+
+    checkpoint = path / FILE_NAME
+    return checkpoint if checkpoint.is_file() and _saw(path, faces) else generator_file(path)
+
+
+def _saw(path: Path, faces: "FaceSet") -> bool:
+    """Say whether a generator was trained on these faces, so that its classes are theirs."""
+    from gan.weights import generator_file, read_header
+
+    info = read_header(generator_file(path))["info"]
+    return bool(info.get("trained_on_manifest_sha256") == faces.manifest_sha256)
