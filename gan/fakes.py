@@ -16,14 +16,16 @@ class Latents:
     Attributes:
         ws: [N, n_w, w_dim], part of the mapping's graph.
         noise: one [N, 1, r, r] for each styled convolution.
+        mean_w: [w_dim], of the first z of each image; not part of a graph.
     """
 
     ws: Tensor
     noise: list[Tensor]
+    mean_w: Tensor
 
 
 def draw_latents(G: Generator, batch: MicroBatch, style_mixing: float, device: torch.device) -> Latents:
-    """Draw latents for the labels of a micro-batch; moves the mean w if gradients are on.
+    """Draw latents for the labels of a micro-batch.
 
     With probability ``style_mixing`` an image takes its later layers, from a random one on, from a second z (arXiv
     1812.04948, section 3.1).
@@ -35,7 +37,5 @@ def draw_latents(G: Generator, batch: MicroBatch, style_mixing: float, device: t
     noise = [torch.randn(n, 1, r, r, generator=generator).to(device) for r in G.synthesis.noise_resolutions]
     embedding = G.mapping.class_embedding(batch.fake_labels.to(device)) if G.n_classes else None
     first, second = (G.mapping(part.to(device), embedding) for part in z)
-    if torch.is_grad_enabled():
-        G.mapping.track_average(first)
     late = (torch.arange(n_w)[None] >= cut[:, None]).to(device)[..., None]
-    return Latents(torch.where(late, second[:, None], first[:, None]), noise)
+    return Latents(torch.where(late, second[:, None], first[:, None]), noise, first.detach().mean(dim=0))

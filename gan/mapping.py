@@ -68,9 +68,9 @@ class Mapping(nn.Module):
         return x
 
     @torch.no_grad()
-    def track_average(self, w: Tensor) -> None:
-        """Move the running mean of w towards that of a batch [N, w_dim]."""
-        self.w_average.lerp_(w.detach().mean(dim=0), 1 - W_AVERAGE_BETA)
+    def track_average(self, mean_w: Tensor) -> None:
+        """Move the running mean of w towards that of a step's batch, [w_dim]."""
+        self.w_average.lerp_(mean_w, 1 - W_AVERAGE_BETA)
 
     def truncate(self, w: Tensor, psi: float) -> Tensor:
         """Move w towards its mean: psi = 1 leaves it, 0 gives the mean (arXiv 1812.04948, appendix B)."""

@@ -1,9 +1,6 @@
 """Images from seeds: image j of a class depends on nothing but (run seed, class, j)."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gan.frozen import FrozenSynthesis
 from gan.generator import Generator, NoiseMode, to_uint8
+from gan.side_by_side import side_by_side
 
-# A part of the format: kernels may round differently for other shapes, so every call has this one. On a CPU each
-# call has one thread, and as many run side by side as there are threads: no core waits for another at each layer.
+# A part of the format: kernels may round differently for other shapes, so every call has this one.
 MICRO_BATCH = 16
 
 
@@ -58,7 +56,38 @@ def class_mixture(G: Generator, codes: Sequence[dict[int, float]]) -> Tensor | N
     return torch.stack(rows)
 
 
-@torch.inference_mode()
+class Sampler:
+    """Draws images from a generator whose weights are not changed meanwhile.
+
+    Args:
+        G: the generator.
+        psi: truncation towards the mean w.
+        noise_mode: see ``Generator.forward``.
+        cutoff: number of layers that are truncated; None is all.
+    """
+
+    def __init__(
+        self, G: Generator, *, psi: float = 1.0, noise_mode: NoiseMode = "const", cutoff: int | None = None
+    ) -> None:
+        self.G, self.psi, self.cutoff, self.is_random = G, psi, cutoff, noise_mode == "random"
+        with torch.inference_mode():
+            fixed = G.synthesis.constant_noise() if noise_mode == "const" else None
+            self._synthesize = FrozenSynthesis(G.synthesis, fixed)
+
+    @torch.inference_mode()
+    def draw(self, requests: Sequence[ImageRequest]) -> NDArray[np.uint8]:
+        """Draw up to ``MICRO_BATCH`` images, [N, H, W, 3] uint8; a short batch is padded to that size."""
+        G, padded = self.G, [*requests, *[requests[-1]] * (MICRO_BATCH - len(requests))]
+        device = G.synthesis.blocks[0].const.device
+        seeds = [request.seed for request in padded]
+        noise = None
+        if self.is_random:
+            noise = [image.to(device) for image in draw_noise(seeds, G.synthesis.noise_resolutions)]
+        w = G.mapping(draw_z(seeds, G.z_dim).to(device), class_mixture(G, [request.code for request in padded]))
+        images = to_uint8(self._synthesize(G.truncated_ws(w, self.psi, self.cutoff), noise))
+        return np.asarray(images.cpu().numpy()[: len(requests)])
+
+
 def draw_batch(
     G: Generator,
     requests: Sequence[ImageRequest],
@@ -67,17 +96,8 @@ def draw_batch(
     noise_mode: NoiseMode = "const",
     cutoff: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw up to ``MICRO_BATCH`` images, [N, H, W, 3] uint8; a short batch is padded, so that its shape is the same."""
-    padded = [*requests, *[requests[-1]] * (MICRO_BATCH - len(requests))]
-    device = G.synthesis.blocks[0].const.device
-    seeds = [request.seed for request in padded]
-    z = draw_z(seeds, G.z_dim).to(device)
-    noise = None
-    if noise_mode == "random":
-        noise = [image.to(device) for image in draw_noise(seeds, G.synthesis.noise_resolutions)]
-    embedding = class_mixture(G, [request.code for request in padded])
-    images = to_uint8(G.draw(z, embedding, psi, noise_mode, noise, cutoff))
-    return np.asarray(images.cpu().numpy()[: len(requests)])
+    """Draw up to ``MICRO_BATCH`` images, [N, H, W, 3] uint8; for more, see ``draw_images``."""
+    return Sampler(G, psi=psi, noise_mode=noise_mode, cutoff=cutoff).draw(requests)
 
 
 def draw_images(
@@ -97,18 +117,13 @@ def draw_images(
         noise_mode: see ``Generator.forward``.
         cutoff: number of layers that are truncated; None is all.
     """
+    sampler = Sampler(G, psi=psi, noise_mode=noise_mode, cutoff=cutoff)
 
     def draw(batch: list[ImageRequest]) -> tuple[list[ImageRequest], NDArray[np.uint8]]:
-        return batch, draw_batch(G, batch, psi=psi, noise_mode=noise_mode, cutoff=cutoff)
+        return batch, sampler.draw(batch)
 
-    with _workers(G.synthesis.blocks[0].const.device) as (pool, n_workers):
-        pending: deque[Future[tuple[list[ImageRequest], NDArray[np.uint8]]]] = deque()
-        for batch in _micro_batches(requests):
-            pending.append(pool.submit(draw, batch))
-            if len(pending) > n_workers:
-                yield from zip(*pending.popleft().result(), strict=True)
-        while pending:
-            yield from zip(*pending.popleft().result(), strict=True)
+    for batch, images in side_by_side(draw, _micro_batches(requests), G.synthesis.blocks[0].const.device):
+        yield from zip(batch, images, strict=True)
 
 
 def _micro_batches(requests: Iterable[ImageRequest]) -> Iterator[list[ImageRequest]]:
@@ -120,18 +135,3 @@ def _micro_batches(requests: Iterable[ImageRequest]) -> Iterator[list[ImageReque
             batch = []
     if batch:
         yield batch
-
-
-@contextmanager
-def _workers(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """Yield a pool that computes with one thread a worker; torch's own threads rest meanwhile."""
-    n_threads = torch.get_num_threads()
-    n_workers = n_threads if device.type == "cpu" else 1
-    if n_workers > 1:
-        torch.set_num_threads(1)  # threads that are started now inherit it
-    try:
-        with ThreadPoolExecutor(n_workers, thread_name_prefix="draw") as pool:
-            yield pool, n_workers
-    finally:
-        if n_workers > 1:
-            torch.set_num_threads(n_threads)

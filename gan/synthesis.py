@@ -26,11 +26,15 @@ class StyledConvolution(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """[N, I, H, W], [N, w_dim], noise [N or 1, 1, H', W'] -> [N, O, H', W']."""
+        x = modulated_convolution(x, self.weight, self.affine(w), up=self.up, gain=SQRT2)
+        return shifted_leaky_relu(x, self.shift(noise), clamp=self.clamp)
+
+    def shift(self, noise: Tensor | None) -> Tensor:
+        """Return bias plus noise, [N or 1, O, H' or 1, W' or 1], with the gain that the activation leaves out."""
         shift = self.bias[None, :, None, None]
         if noise is not None:  # laid out as x is: to add across layouts takes ten times as long
             shift = (shift + noise * self.noise_strength).contiguous(memory_format=torch.channels_last)
-        x = modulated_convolution(x, self.weight, self.affine(w), up=self.up, gain=SQRT2)
-        return shifted_leaky_relu(x, shift * SQRT2, clamp=self.clamp)
+        return shift * SQRT2
 
 
 class ToRgb(nn.Module):

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +14,20 @@ from gan.batches import BatchSource, MicroBatch
 from gan.config import NetworkConfig, TrainingConfig
 from gan.discriminators import FrozenFeatures, build_discriminator
 from gan.ema import averaged_copy, decay, update_average
-from gan.fakes import draw_latents
+from gan.fakes import Latents, draw_latents
 from gan.generator import Generator
 from gan.generator_term import GeneratorTerm
 from gan.gradients import apply_gradients, sum_over_processes
 from gan.losses import discriminator_loss, generator_loss, r1_penalty
 from gan.mapping import set_class_strength
 from gan.path_length import PathLengthMean, path_length_penalty
+from gan.side_by_side import side_by_side
 from synthface.core.errors import ConfigError
 from synthface.core.seeds import derive_seed
+
+T = TypeVar("T")
+Figures = dict[str, Tensor]
+Work = Callable[[int, MicroBatch], tuple[Tensor, Figures]]  # number and inputs of a micro-batch -> its loss, figures
 
 
 @dataclass
@@ -42,7 +47,8 @@ class GanTrainer:
     """Networks, optimisers, moving average and augmentation controller of one run.
 
     Every random number of step t comes from (seed, t, micro-batch), and gradients are summed over micro-batches
-    wherever these were computed: neither an interruption nor the number of processes changes the run.
+    wherever these were computed: neither an interruption nor the number of processes changes the run. On a CPU and
+    uncompiled, the micro-batches of a process run side by side, each on its share of the threads.
 
     Args:
         network: sizes.
@@ -94,6 +100,7 @@ class GanTrainer:
         self.optimizer_G = _adam(self.G, training.learning_rate, training.path_length.interval * self._has_path_length)
         self.optimizer_D = _adam(self.D, training.learning_rate, training.r1_interval)
         self.step_index = 0
+        self.average_starts_here = True
         self._synthesize = _compiled(self.G.synthesis, training.compile)
         self._discriminate = _compiled(self.D, training.compile)
 
@@ -120,99 +127,111 @@ class GanTrainer:
         loss_D, signs, real, fake = self.discriminator_step()
         penalty = self.penalty_step() if self.step_index % self.config.r1_interval == 0 else None
         self.step_index += 1
-        half_life = min(self.config.ema_kimg * 1000, self.seen_images * self.config.ema_rampup)
+        half_life = self.config.ema_kimg * 1000
+        if self.average_starts_here:
+            half_life = min(half_life, self.seen_images * self.config.ema_rampup)
         update_average(self.G_ema, self.G, decay(self.config.batch, half_life))
         self.ada.observe(signs * self.config.batch, self.config.batch)
         return StepMetrics(loss_G, loss_D, real, fake, penalty, length, extra)
 
     def generator_step(self) -> tuple[float, dict[str, float]]:
         """Update the generator; return its adversarial loss, and the figures of a further player."""
-        self._train_only(self.G)
-        total, figures = self._zero(1), dict[str, Tensor]()
-        for micro, batch in self._micro_batches("generator"):
+
+        def work(micro: int, batch: MicroBatch) -> tuple[Tensor, Figures]:
             labels = self._to(batch.fake_labels)
-            images = self._fake(batch)
+            latents = self._latents(batch)
+            images = self._synthesize(latents.ws, latents.noise)
             loss = adversarial = generator_loss(self._discriminate(self._augment(images, batch), labels))
+            reported = Figures()
             if self.term is not None:
                 first = micro * self.config.micro_batch
                 value, reported = self.term(images, labels, self.seen_images, first=first)
                 loss = adversarial + value
-                for name, figure in reported.items():
-                    figures[name] = figures.get(name, self._zero(1)) + figure * self._share
-            (loss * self._share).backward()
-            total[0] += adversarial.detach() * self._share
-        apply_gradients(self.fabric, self.optimizer_G, self.G)
+            return loss, {"loss": adversarial, "mean w": latents.mean_w, **reported}
+
+        figures = self._update(self.G, self.optimizer_G, "generator", work)
+        self.G.mapping.track_average(figures.pop("mean w"))
         if self.term is not None:
             self.term.after_step(self.seen_images, self._sum)
-        return float(self._sum(total)[0]), {name: float(self._sum(figure)[0]) for name, figure in figures.items()}
+        return float(figures.pop("loss")), {name: float(figure) for name, figure in figures.items()}
 
     def path_length_step(self) -> float:
         """Regularise the generator; uncompiled, as is the penalty. Returns the mean path length."""
-        self._train_only(self.G)
-        config, total = self.config.path_length, self._zero(1)
-        for _, batch in self._micro_batches("path length"):
-            latents = draw_latents(self.G, batch, self.config.style_mixing, self.fabric.device)
+        config = self.config.path_length
+
+        def work(_: int, batch: MicroBatch) -> tuple[Tensor, Figures]:
+            latents = self._latents(batch)
             n = max(1, len(latents.ws) // config.shrink)
             noise = [part[:n] for part in latents.noise]
             penalty, length = path_length_penalty(
                 self.G.synthesis, latents.ws[:n], noise, batch.generator, self.path_length.value
             )
-            (penalty * (config.weight * config.interval * self._share)).backward()
-            total[0] += length * self._share
-        apply_gradients(self.fabric, self.optimizer_G, self.G)
-        length_mean = float(self._sum(total)[0])
-        self.path_length.observe(length_mean)
-        return length_mean
+            return penalty * (config.weight * config.interval), {"length": length, "mean w": latents.mean_w}
+
+        figures = self._update(self.G, self.optimizer_G, "path length", work)
+        self.G.mapping.track_average(figures["mean w"])
+        self.path_length.observe(float(figures["length"]))
+        return float(figures["length"])
 
     def discriminator_step(self) -> tuple[float, float, float, float]:
         """Update the discriminator; return its loss, the mean sign of its real scores, and both mean scores."""
-        self._train_only(self.D)
-        totals = self._zero(4)
-        for _, batch in self._micro_batches("discriminator"):
+
+        def work(_: int, batch: MicroBatch) -> tuple[Tensor, Figures]:
             # New images, not those that have just moved the generator: with these it learns visibly more slowly.
             with torch.no_grad():
-                fake_images = self._fake(batch)
+                latents = self._latents(batch)
+                fake_images = self._synthesize(latents.ws, latents.noise)
             images = torch.cat([self._augment(self._to(batch.images), batch), self._augment(fake_images, batch)])
             labels = self._to(torch.cat([batch.labels, batch.fake_labels]))
             real, fake = self._discriminate(images, labels, parts=2).chunk(2)
             loss = discriminator_loss(real, fake)
-            (loss * self._share).backward()
-            means = torch.stack(
-                [loss.detach(), real.detach().sign().mean(), real.detach().mean(), fake.detach().mean()]
-            )
-            totals += means * self._share
-        apply_gradients(self.fabric, self.optimizer_D, self.D)
-        loss_D, signs, real_score, fake_score = self._sum(totals).tolist()
-        return loss_D, signs, real_score, fake_score
+            return loss, {"loss": loss, "signs": real.sign().mean(), "real": real.mean(), "fake": fake.mean()}
+
+        figures = self._update(self.D, self.optimizer_D, "discriminator", work)
+        return tuple(float(figures[name]) for name in ("loss", "signs", "real", "fake"))  # type: ignore[return-value]
 
     def penalty_step(self) -> float:
         """R1 on augmented real images; uncompiled, since compiled graphs have no second derivative."""
-        self._train_only(self.D)
-        total = self._zero(1)
-        for _, batch in self._micro_batches("penalty"):
+
+        def work(_: int, batch: MicroBatch) -> tuple[Tensor, Figures]:
             images = self._to(batch.images).requires_grad_(True)
             penalty = r1_penalty(images, self.D(self._augment(images, batch), self._to(batch.labels)))
-            (penalty * (self.config.r1_gamma * self.config.r1_interval * self._share)).backward()
-            total[0] += penalty.detach() * self._share
-        apply_gradients(self.fabric, self.optimizer_D, self.D)
-        return float(self._sum(total)[0])
+            return penalty * (self.config.r1_gamma * self.config.r1_interval), {"penalty": penalty}
 
-    def _train_only(self, module: nn.Module) -> None:
-        self.G.requires_grad_(module is self.G)
-        self.D.requires_grad_(module is self.D)
+        return float(self._update(self.D, self.optimizer_D, "penalty", work)["penalty"])
 
-    def _fake(self, batch: MicroBatch) -> Tensor:
-        latents = draw_latents(self.G, batch, self.config.style_mixing, self.fabric.device)
-        images: Tensor = self._synthesize(latents.ws, latents.noise)
-        return images
+    def _update(self, module: nn.Module, optimizer: torch.optim.Optimizer, phase: str, work: Work) -> Figures:
+        """Train one network on a phase's micro-batches; return the means of their figures over all processes."""
+        for network in (self.G, self.D):
+            network.requires_grad_(network is module)
+        parameters, totals = list(module.parameters()), Figures()
+        micros = range(self.fabric.global_rank, self.config.batch // self.config.micro_batch, self.fabric.world_size)
+
+        def one(micro: int) -> tuple[tuple[Tensor | None, ...], Figures]:
+            loss, figures = work(micro, self.source.micro_batch(self.step_index, micro, phase))
+            gradients = torch.autograd.grad(loss * self._share, parameters, allow_unused=True)
+            return gradients, {name: figure.detach() * self._share for name, figure in figures.items()}
+
+        for gradients, figures in self._in_order(one, micros):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None and parameter.grad is None:
+                    parameter.grad = torch.empty_like(parameter).copy_(gradient)  # laid out as Adam expects it
+                elif gradient is not None:
+                    parameter.grad.add_(gradient)  # type: ignore[union-attr]  # not None, see above
+            totals = {name: figure + totals.get(name, 0) for name, figure in figures.items()}
+        apply_gradients(self.fabric, optimizer, module)
+        return {name: self._sum(total) for name, total in totals.items()}
+
+    def _in_order(self, one: Callable[[int], T], micros: range) -> Iterator[T]:
+        # Frozen networks may keep notes of the batch they have seen last, and compiling is not for several threads.
+        is_shared = self.term is None and self.config.features.mode == "off" and not self.config.compile
+        return side_by_side(one, micros, self.fabric.device, most=len(micros) if is_shared else 1)
+
+    def _latents(self, batch: MicroBatch) -> Latents:
+        return draw_latents(self.G, batch, self.config.style_mixing, self.fabric.device)
 
     def _augment(self, images: Tensor, batch: MicroBatch) -> Tensor:
         return augment(images, self.ada.p, batch.generator, self.config.ada.groups)
-
-    def _micro_batches(self, phase: str) -> Iterator[tuple[int, MicroBatch]]:
-        n_micro = self.config.batch // self.config.micro_batch
-        for micro in range(self.fabric.global_rank, n_micro, self.fabric.world_size):
-            yield micro, self.source.micro_batch(self.step_index, micro, phase)
 
     @property
     def _share(self) -> float:
@@ -223,9 +242,6 @@ class GanTrainer:
 
     def _to(self, value: Tensor) -> Tensor:
         return value.to(self.fabric.device, non_blocking=True)
-
-    def _zero(self, n: int) -> Tensor:
-        return torch.zeros(n, device=self.fabric.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs; readable with ``weights_only=True``."""

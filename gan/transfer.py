@@ -37,6 +37,7 @@ def begin_from_training(trainer: GanTrainer, state: dict[str, Any]) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
         raise ConfigError(f"--init: that run's networks have other sizes than --network.*: {reason}") from None
+    trainer.average_starts_here = False  # a short half-life would throw away what was averaged before
     trainer.ada.load_state_dict(state["ada"])
     for optimizer, other in ((trainer.optimizer_G, state["optimizer_G"]), (trainer.optimizer_D, state["optimizer_D"])):
         own = optimizer.state_dict()["param_groups"]

@@ -3,6 +3,7 @@
     python scripts/bench_gan.py --size small
     python scripts/bench_gan.py --size large --official ~/stylegan2-ada-pytorch --json bench.json
     python scripts/bench_gan.py --official ~/stylegan2-ada-pytorch --half-from 16    # our training in bfloat16
+    python scripts/bench_gan.py --phases training --micro-batch 8 --no-compile       # micro-batches side by side
     python scripts/bench_gan.py --half-from 16 --features beside --phases training   # preset lfw64-features
 
 With --official, the path of your own copy of NVIDIA's stylegan2-ada-pytorch, the same configuration runs side by side,
@@ -56,6 +57,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES, help="only these")
     parser.add_argument("--p", type=float, default=0.2, help="probability of each augmentation; 0 is none at all")
+    parser.add_argument(
+        "--micro-batch", type=int, default=BATCH, help="of our training; uncompiled ones run side by side"
+    )
     parser.add_argument("--half-from", type=int, default=0, help="our training in bfloat16 from this resolution on")
     parser.add_argument(
         "--features", choices=("off", "beside", "instead"), default="off", help="our feature discriminator"
@@ -68,7 +72,7 @@ def main() -> int:
     network = SIZES[arguments.size]
     training = TrainingConfig(
         batch=BATCH,
-        micro_batch=BATCH,
+        micro_batch=arguments.micro_batch,
         ada=AdaConfig(mode="fixed", start=arguments.p),
         half_from=arguments.half_from,
         features=FeatureConfig(mode=arguments.features),
@@ -93,6 +97,7 @@ def main() -> int:
     report = {
         "size": arguments.size,
         "threads": arguments.threads,
+        "micro_batch": arguments.micro_batch,
         "half_from": arguments.half_from,
         "features": arguments.features,
         "p": arguments.p,

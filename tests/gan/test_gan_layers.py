@@ -97,7 +97,7 @@ def test_a_hundred_thousand_classes_cost_no_one_hot_matrix() -> None:
 
 def test_truncation() -> None:
     mapping = Mapping(8, 0, 6, 2, class_scale=1.0)
-    mapping.track_average(torch.full((3, 6), 10.0))
+    mapping.track_average(torch.full((6,), 10.0))
     torch.testing.assert_close(mapping.w_average, torch.full((6,), 10 * (1 - 0.998)))
     w = torch.randn(2, 6)
     assert mapping.truncate(w, 1.0) is w

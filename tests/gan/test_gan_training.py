@@ -143,6 +143,37 @@ def test_processes_share_a_step_without_changing_it(monkeypatch: pytest.MonkeyPa
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
 
 
+def test_micro_batches_side_by_side_make_the_same_steps() -> None:
+    """To the last bit, whichever of them is ready first."""
+    n_threads, weights = torch.get_num_threads(), []
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            trainer = _trainer()
+            for _ in range(3):
+                trainer.step()
+            assert torch.get_num_threads() == n
+            weights.append(_weights(trainer))
+    finally:
+        torch.set_num_threads(n_threads)
+    assert torch.equal(*weights)
+
+
+def test_the_mean_w_moves_once_a_step_towards_all_images_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan.trainer.apply_gradients", lambda *_: None)
+    means = []
+    for ranks in ([(0, 1)], [(0, 2), (1, 2)]):
+        means.append(torch.zeros(NETWORK.w_dim))
+        for rank, world in ranks:
+            trainer = _trainer()
+            trainer.fabric.global_rank, trainer.fabric.world_size = rank, world
+            monkeypatch.setattr("gan.trainer.sum_over_processes", lambda fabric, value: value)
+            trainer.generator_step()
+            means[-1] += trainer.G.mapping.w_average
+    assert means[0].abs().max() > 0
+    torch.testing.assert_close(*means)
+
+
 def test_two_batches_in_one_call_do_not_see_each_other() -> None:
     D = _trainer().D.requires_grad_(False)
     images, labels = torch.randn(16, 3, 8, 8), torch.arange(16) % 3

@@ -10,6 +10,7 @@ import torch
 from official_format import Layer, official_discriminator, official_generator, write_official_pickle
 
 from gan.discriminator import Discriminator
+from gan.frozen import FrozenSynthesis
 from gan.generator import Generator
 from gan.official import import_discriminator, import_generator
 from gan.weights import load_generator, save_generator
@@ -57,10 +58,12 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def _draw(
     G: Any, z: torch.Tensor, labels: torch.Tensor | None, psi: float, noisy: bool, cutoff: int | None = None
-) -> torch.Tensor:
-    """Images before they are clipped to [-1, 1]."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images before they are clipped to [-1, 1], as training and as sampling draws them."""
     ws = G.truncated_ws(G.mapping(z, G.mapping.class_embedding(labels)), psi, cutoff)
-    return G.synthesis(ws, G.synthesis.constant_noise() if noisy else None)
+    noise = G.synthesis.constant_noise() if noisy else None
+    with torch.inference_mode():
+        return G.synthesis(ws, noise), FrozenSynthesis(G.synthesis, noise)(ws)
 
 
 def test_the_test_format_has_exactly_the_official_tensors(case: Case) -> None:
@@ -75,13 +78,14 @@ def test_the_test_format_has_exactly_the_official_tensors(case: Case) -> None:
 def test_images_equal_the_official_ones(case: Case, kind: str, psi: float, noisy: bool) -> None:
     G, numbers, (z, labels) = case.G, case.numbers, case.inputs
     cutoff = int(numbers.get("size_cutoff", 0)) or None
-    images = _draw(G, z, labels, psi, noisy, cutoff).numpy()
-    np.testing.assert_allclose(images[tuple(numbers["positions"])], numbers[f"pixels_{kind}"], atol=1e-4, rtol=0)
-    means = images.mean(axis=(1, 2, 3), dtype=np.float64)
-    np.testing.assert_allclose(means, numbers[f"sums_{kind}"] / images[0].size, atol=1e-5, rtol=0)
+    trained, sampled = (images.numpy() for images in _draw(G, z, labels, psi, noisy, cutoff))
+    for images in (trained, sampled):
+        np.testing.assert_allclose(images[tuple(numbers["positions"])], numbers[f"pixels_{kind}"], atol=1e-4, rtol=0)
+        means = images.mean(axis=(1, 2, 3), dtype=np.float64)
+        np.testing.assert_allclose(means, numbers[f"sums_{kind}"] / images[0].size, atol=1e-5, rtol=0)
     if G.resolution <= 64:
         drawn = G(z, labels, psi, "const" if noisy else "none", cutoff=cutoff)
-        np.testing.assert_allclose(drawn.numpy(), images.clip(-1, 1), atol=1e-6)
+        np.testing.assert_allclose(drawn.numpy(), trained.clip(-1, 1), atol=1e-6)
 
 
 def test_w_equals_the_official_one(case: Case) -> None:
@@ -93,7 +97,7 @@ def test_w_equals_the_official_one(case: Case) -> None:
 def test_logits_equal_the_official_ones(case: Case) -> None:
     numbers, D, (z, labels) = case.numbers, case.D, case.inputs
     assert D.group_size == numbers.get("size_group", 4)
-    images = _draw(case.G, z, labels, 1.0, True) / float(numbers["logit_scale"])
+    images = _draw(case.G, z, labels, 1.0, True)[0] / float(numbers["logit_scale"])
     np.testing.assert_allclose(D(images, labels).numpy(), numbers["logits"], atol=1e-5, rtol=0)
     two = D(images[:2], None if labels is None else labels[:2]).numpy()
     np.testing.assert_allclose(two, numbers["logits_first_two"], atol=1e-5, rtol=0)

@@ -77,6 +77,8 @@ def test_begun_on_two_processes_and_resumed_on_one_it_is_the_run_on_one(tiny_fac
             # A figure of the monitor counts images; rounding may tip one of them over a threshold.
             tolerance = {"rel": 2e-2, "abs": 2e-2} if name in COUNTED else {"rel": 1e-3, "abs": 1e-3}
             assert value == (None if value is None else pytest.approx(second[name], **tolerance)), name
+    alone, shared = (load_generator(tmp_path / run).mapping.w_average for run in ("1", "2-1"))
+    torch.testing.assert_close(alone, shared, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -208,6 +210,9 @@ def test_a_run_begins_from_a_whole_training_under_other_settings(tiny_faceset: P
         assert tensor.equal(second["G"][name]), name
     for name, tensor in first["D"].items():  # its steps were next to nothing
         torch.testing.assert_close(tensor, second["D"][name], rtol=1e-6, atol=1e-8)
+    step = 0.5 ** (8 / 10_000)  # of the average: its whole half-life counts from the first step on
+    for name, tensor in first["G_ema"].items():
+        torch.testing.assert_close(second["G_ema"][name], tensor.lerp(first["G"][name], 1 - step**2))
     moments = first["optimizer_D"]["state"], second["optimizer_D"]["state"]
     assert all(two["step"] > one["step"] > 0 for one, two in zip(*(part.values() for part in moments), strict=True))
     assert second["optimizer_D"]["param_groups"][0]["lr"] < 1e-11
