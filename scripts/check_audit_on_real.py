@@ -41,7 +41,8 @@ from synthface.privacy.plant_search import search_plants
 from synthface.privacy.plants import PlantOutcome
 from synthface.privacy.signatures import ImageSignatures
 from synthface.workflows.auditing.inputs import signatures_of
-from synthface.workflows.auditing.planting import Plan, PlannedImage, make_plants
+from synthface.workflows.auditing.planting import make_plants
+from synthface.workflows.auditing.planting_plan import Plan, PlannedImage, PlannedPlant
 from synthface.workflows.embed import embed_faceset
 
 ROLES = ("train", "holdout", "placebo")
@@ -241,7 +242,7 @@ def copies(facesets: dict[str, FaceSet], parts: Parts, arguments: argparse.Names
     train, config = facesets["train"], AuditConfig()
     rows = numpy_generator(0, "copies").permutation(len(train))[:COPIES].tolist()
     images = tuple(PlannedImage(f"images/{k:06d}.png", kind, row) for k, row in enumerate(rows))
-    plants = tuple(("recompressed", train.records[item.photo].identity, (item.path,), ()) for item in images)
+    plants = tuple(PlannedPlant("recompressed", train.records[item.photo].identity, (item.path,)) for item in images)
     side = arguments.via_size or train.records[0].width
     made = make_plants(
         Plan(images, plants, frozenset()),

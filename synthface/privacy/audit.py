@@ -13,7 +13,7 @@ from synthface.privacy.claim import claim_of
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.copies import Copies
 from synthface.privacy.copy_checks import search_copies
-from synthface.privacy.gates import build_gates
+from synthface.privacy.gates import build_gates, largest_needs
 from synthface.privacy.inputs import AuditInputs, Given, read_inputs
 from synthface.privacy.label_check import check_people
 from synthface.privacy.measure import Measurement, evidence_of, measure
@@ -83,19 +83,17 @@ def audit(
     gates["A8"] = sealed_gate(remediation, sealed, gates, config)
     outcome = decide(gates)
     first_failed = sorted(gates.values(), key=lambda gate: gate.kind != "leak" or gate.passed is not False)
-    needs = tuple(
-        dict.fromkeys(
-            need
-            for gate in first_failed
-            if not gate.passed and (gate.kind != "warning" or outcome == "FAIL")
-            for need in gate.needs
-            if need
-        )
+    needs = largest_needs(
+        need
+        for gate in first_failed
+        if not gate.passed and (gate.kind != "warning" or outcome == "FAIL")
+        for need in gate.needs
+        if need
     )
     sizes = inputs.sizes()
     return Verdict(
         verdict=outcome,
-        claim=claim_of(outcome, gates, needs, sizes["synthetic"]["identities"], config),
+        claim=claim_of(outcome, gates, needs, sizes["synthetic"]["identities"], inputs.linked_by, config),
         gates=gates,
         needs=needs if outcome != "PASS" else (),
         flagged=tuple(sorted({name for result in results.values() for name in result.flagged})),
@@ -104,6 +102,7 @@ def audit(
         unaudited=None if acquisition is None else tuple(sorted(acquisition.unaudited)),
         overlap=_overlap(inputs, results),
         sizes=sizes,
+        linked_by=inputs.linked_by,
         recognizers=inputs.recognizers,
         sealed=sealed,
         remediation=remediation,

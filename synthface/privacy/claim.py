@@ -3,6 +3,7 @@
 import math
 
 from synthface.privacy.config import AuditConfig
+from synthface.privacy.label_source import LinkedBy
 from synthface.privacy.verdict import Check, Gate, Outcome
 
 _FOUND = {
@@ -17,9 +18,23 @@ _FOUND = {
 
 
 def claim_of(
-    outcome: Outcome, gates: dict[str, Gate], needs: tuple[str, ...], n_classes: int, config: AuditConfig
+    outcome: Outcome,
+    gates: dict[str, Gate],
+    needs: tuple[str, ...],
+    n_classes: int,
+    linked_by: LinkedBy,
+    config: AuditConfig,
 ) -> str:
-    """Return the claim that a verdict stands for; what the alarm finds of planted leaks is part of every one."""
+    """Return the claim that a verdict stands for; what the alarm finds of planted leaks is part of every one.
+
+    Args:
+        outcome: the verdict.
+        gates: by id.
+        needs: what would let them pass.
+        n_classes: of the synthetic set.
+        linked_by: how labels lead to training people.
+        config: the limits.
+    """
     if outcome == "FAIL":
         failed = [name for name in _FOUND if gates[name].passed is False]
         found = [
@@ -27,7 +42,7 @@ def claim_of(
         ]
         return f"Real people can be found again in this set: {'; '.join(found)}; {_power(gates)}."
     if outcome == "PASS":
-        return _bound(gates, n_classes, config)
+        return _bound(gates, n_classes, linked_by, config)
     first = needs[0] if needs else "more data"
     rest = f" and {len(needs) - 1} more" if len(needs) > 1 else ""
     tested = any(gates[name].checks for name in _FOUND)
@@ -35,12 +50,14 @@ def claim_of(
     return f"{looked}: it needs {first}{rest}; {_power(gates)}{_faces(gates)}."
 
 
-def _bound(gates: dict[str, Gate], n_classes: int, config: AuditConfig) -> str:
+def _bound(gates: dict[str, Gate], n_classes: int, linked_by: LinkedBy, config: AuditConfig) -> str:
     recall = _recall(gates)
     assert recall is not None  # V4 passed
     assert recall.interval is not None
     leaking = min(1.0, -math.log(1 - config.confidence) / (n_classes * recall.interval[0]))
     linkage = "" if gates["A4"].applicable else "; label linkage was not applicable"
+    if linked_by == "numbers":
+        linkage = "; labels lead to people by equal running numbers only, which may be an accident"
     return (
         f"0 of {n_classes} classes flagged, and no image; {_power(gates)}; "
         f"at most {leaking:.2%} of the classes show one ({config.confidence:.0%} confidence){linkage}{_faces(gates)}."

@@ -77,7 +77,7 @@ def excess_checks(
             rule=">",
             threshold=config.alpha,
             passed=p_mean > config.alpha,
-            baseline=float(train.mean()),
+            training=float(train.mean()),
             control=float(holdout.mean()),
             p_value=p_mean,
             **people,  # type: ignore[arg-type]
@@ -90,8 +90,8 @@ def excess_checks(
             rule=">",
             threshold=config.alpha,
             passed=p_tail > config.alpha,
-            baseline=share,
-            control=hits / n_tail,
+            training=hits / n_tail,
+            control=1 - hits / n_tail,
             p_value=p_tail,
             **people,  # type: ignore[arg-type]
         ),
@@ -136,7 +136,7 @@ def _residual_check(
         rule="upper <=",
         threshold=config.max_residual,
         passed=passed,
-        baseline=risk.train,
+        training=risk.train,
         control=risk.holdout,
         n=len(train) + len(holdout),
         unit="people",

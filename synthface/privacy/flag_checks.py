@@ -146,7 +146,7 @@ def placebo_checks(view: View) -> list[Check]:
         rule=">",
         threshold=view.config.placebo_alpha,
         passed=p > view.config.placebo_alpha,
-        baseline=float(near_train.mean()),
+        training=float(near_train.mean()),
         control=float(near_holdout.mean()),
         n=len(near_train) + len(near_holdout),
         unit="people",

@@ -1,7 +1,7 @@
 """From measurements under each recogniser to the gates of the protocol."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from synthface.privacy.acquisition import Acquisition, unaudited_check
@@ -10,6 +10,7 @@ from synthface.privacy.copies import Copies
 from synthface.privacy.copy_checks import copy_checks
 from synthface.privacy.gate_texts import HOW_TO_DECIDE, REMEDIES, TITLES, UNAUDITED, text_of
 from synthface.privacy.inputs import AuditInputs
+from synthface.privacy.label_source import ACCIDENT
 from synthface.privacy.measure import Measurement
 from synthface.privacy.plants import KINDS, PlantOutcome
 from synthface.privacy.settle import settle_leaks
@@ -50,6 +51,8 @@ def build_gates(
         gates["V5"] = replace(gates["V5"], kind="validity", text=UNAUDITED)
     if not checks["A4"] and "train" in inputs.roles:
         gates["A4"] = _unlabelled_gate()
+    elif gates["A4"].passed and inputs.linked_by == "numbers":
+        gates["A4"] = replace(gates["A4"], text=f"{gates['A4'].text} But {ACCIDENT}.")
     return gates
 
 
@@ -73,13 +76,18 @@ def _gate(name: str, checks: list[Check]) -> Gate:
 
 
 def _needs(name: str, passed: bool | None, checks: list[Check]) -> tuple[str, ...]:
-    """Return what a gate that did not pass asks for; of demands that differ only in numbers, the largest."""
+    """Return what a gate that did not pass asks for."""
     if not checks:
         return (HOW_TO_DECIDE[name],) if HOW_TO_DECIDE[name] else ()
     if passed is False and name in REMEDIES:
         return (REMEDIES[name],)
+    return largest_needs(check.need for check in checks if not check.passed and check.need)
+
+
+def largest_needs(needs: Iterable[str]) -> tuple[str, ...]:
+    """Return each need once; of those that differ only in numbers, the largest, in the place of the first."""
     largest: dict[str, str] = {}
-    for need in (check.need for check in checks if not check.passed and check.need):
+    for need in needs:
         kind = re.sub(r"\d+", "#", need)
         if kind not in largest or _numbers(need) > _numbers(largest[kind]):
             largest[kind] = need

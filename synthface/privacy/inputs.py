@@ -7,6 +7,7 @@ import numpy as np
 
 from synthface.core.errors import AuditError
 from synthface.data.embeddings import Embeddings
+from synthface.privacy.label_source import LinkedBy, label_source
 from synthface.privacy.refusals import (
     Roles,
     check_different,
@@ -31,12 +32,14 @@ class AuditInputs:
         roles: "synthetic" and whichever of "train", "train_other", "holdout" and "placebo" there are.
         recognizers: their names, the same in every role.
         labels: training identity by synthetic identity, of the classes that have one; None without training people.
+        linked_by: how these were found; see ``label_source``.
         signatures: of the images of whichever roles they were given for.
     """
 
     roles: Roles
     recognizers: tuple[str, ...]
     labels: dict[str, str] | None
+    linked_by: LinkedBy
     signatures: Mapping[str, ImageSignatures] = field(default_factory=dict)
 
     def get(self, role: str, recognizer: str) -> Embeddings | None:
@@ -84,13 +87,4 @@ def read_inputs(
     check_train_other(roles)
     check_signatures(signatures or {}, roles, recognizers[0])
     check_labels(labels, roles, recognizers[0])
-    return AuditInputs(roles, recognizers, _label_map(roles, recognizers[0], labels), dict(signatures or {}))
-
-
-def _label_map(roles: Roles, recognizer: str, labels: Mapping[str, str] | None) -> dict[str, str] | None:
-    if "train" not in roles:
-        return None
-    known = set(roles["train"][recognizer].identities.tolist())
-    classes = sorted(set(roles["synthetic"][recognizer].identities.tolist()))
-    wanted = {name: name for name in classes} if labels is None else labels
-    return {name: wanted[name] for name in classes if wanted.get(name) in known}
+    return AuditInputs(roles, recognizers, *label_source(roles, recognizers[0], labels), dict(signatures or {}))

@@ -63,12 +63,11 @@ def linkage_checks(
         Check(
             key="tail_alignment",
             statistic=f"label-permutation p of {linkage.tail_hits} own labels among the {linkage.tail_classes} classes "
-            "with the largest scores",
+            f"with the largest scores ({linkage.tail_classes / n_people:.2g} by chance)",
             value=linkage.p_tail,
             rule=">",
             threshold=config.alpha,
             passed=linkage.p_tail > config.alpha,
-            baseline=1 / n_people,
             p_value=linkage.p_tail,
             **common,  # type: ignore[arg-type]
         ),

@@ -105,9 +105,9 @@ def _side_attack(attack: Attack, p: float, config: AuditConfig, words: str, comm
 
 def _rank_p(attacks: Sequence[Attack], permutations: int, rng: np.random.Generator) -> list[float]:
     """Return the permutation p of each attack's AUC: of the mean rank, which is the AUC on another scale."""
-    n = len(attacks[0].train)
     from scipy.stats import rankdata
 
+    n = len(attacks[0].train)
     ranks = np.stack([rankdata(np.concatenate([attack.train, attack.holdout])) for attack in attacks])
     null = mean_difference_null(ranks[:, :n], ranks[:, n:], permutations, rng)
     observed = ranks[:, :n].mean(axis=1) - ranks[:, n:].mean(axis=1)

@@ -40,6 +40,7 @@ def search_plants(
     copied = _as_copies(plants, searched, photos.take(kept), config)
     anyone = np.any([*found.values(), copied], axis=0)
     kinds = np.array([plant.kind for plant in plants.plants])
+    spread = np.array([plant.classes for plant in plants.plants])
     return tuple(
         PlantOutcome(
             kind=key,
@@ -47,6 +48,7 @@ def search_plants(
             found=int(np.count_nonzero(anyone & (kinds == key))),
             by_recognizer={name: int(np.count_nonzero(one & (kinds == key))) for name, one in found.items()},
             as_copies=int(np.count_nonzero(copied & (kinds == key))),
+            classes=int(np.median(spread[kinds == key])),
         )
         for key in KINDS
         if (kinds == key).any()

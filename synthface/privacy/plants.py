@@ -43,14 +43,15 @@ KINDS = {
         PlantKind("verbatim", "training photos as they are", "images", 1.0, "all"),
         PlantKind("recompressed", "training photos cropped, mirrored and as JPEG of quality 30", "images", 1.0, "all"),
         PlantKind("downsampled", "training photos by way of 32 pixels a side", "images", 1.0, "reported"),
+        PlantKind("reconstructed", "training photos as the generator draws them", "images", 1.0, "reported"),
         PlantKind("other-photo", "one other photo of a training person", "images", 1.0, "reported"),
         PlantKind("morph-75", "training photos blended with 25 % of another face", "images", 0.75, "reported"),
         PlantKind("morph-50", "training photos blended with 50 % of another face", "images", 0.50, "reported"),
         PlantKind("morph-25", "training photos blended with 75 % of another face", "images", 0.25, "reported"),
         PlantKind("class-100", "classes of other photos of one training person", "classes", 1.0, "most"),
-        PlantKind("class-20", "classes with 20 % of such photos", "classes", 0.20, "reported"),
-        PlantKind("class-5", "classes with 5 % of such photos", "classes", 0.05, "reported"),
-        PlantKind("class-1", "classes with 1 % of such photos", "classes", 0.01, "reported"),
+        PlantKind("class-20", "classes of whose images 20 % show one training person", "classes", 0.20, "reported"),
+        PlantKind("class-5", "classes of whose images 5 % show one training person", "classes", 0.05, "reported"),
+        PlantKind("class-1", "classes of whose images 1 % show one training person", "classes", 0.01, "reported"),
     )
 }  # fmt: skip
 
@@ -64,12 +65,15 @@ class Plant:
         person: the training person it shows.
         rows: rows of the planted embeddings it is made of.
         filler: rows of the synthetic embeddings that fill up its class.
+        classes: how many classes of the release the leaked share is of. More than one where that share of a single
+            class would be less than an image: one class holds one leaked image, and the others hold none.
     """
 
     kind: str
     person: str
     rows: tuple[int, ...]
     filler: tuple[int, ...] = ()
+    classes: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class PlantOutcome:
         found: named by any recogniser, or by the search for copies, as the person they show.
         by_recognizer: named by each recogniser alone.
         as_copies: confirmed as copies of a photo of that person.
+        classes: of how many classes the leaked share is, at the median plant; see ``Plant``.
     """
 
     kind: str
@@ -107,6 +112,13 @@ class PlantOutcome:
     found: int
     by_recognizer: Mapping[str, int]
     as_copies: int = 0
+    classes: int = 1
+
+    @property
+    def words(self) -> str:
+        """What was planted, and over how many classes where the share is less than an image of one."""
+        spread = f": one photo in {self.classes} classes" if self.classes > 1 else ""
+        return f"{KINDS[self.kind].words}{spread}"
 
     @property
     def recall(self) -> float:

@@ -22,7 +22,7 @@ def settle_leaks(checks: Checks, config: AuditConfig) -> Checks:
     one up: it is heard.
     """
     biased = {
-        check.recognizer for check in checks["V3"] if not check.passed and (check.baseline or 0) > (check.control or 0)
+        check.recognizer for check in checks["V3"] if not check.passed and (check.training or 0) > (check.control or 0)
     }
     heard = {
         name: [

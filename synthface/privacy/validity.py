@@ -151,11 +151,14 @@ def _planted_check(outcome: PlantOutcome, config: AuditConfig) -> Check:
     need = ""
     if kind.demand != "reported" and outcome.n < needed:
         passed, need = False, f"{needed} {kind.unit} to plant of the kind '{kind.key}' ({outcome.n} could be)"
+    elif not passed and outcome.found == outcome.n:
+        need = f"more {kind.unit} to plant than {outcome.n}: all were found, but so few bound nothing ({outcome.words})"
     elif not passed:
-        need = f"recognisers that find planted leaks better: {kind.words} went unfound"
+        missed = outcome.n - outcome.found
+        need = f"recognisers that find planted leaks better: {missed} of {outcome.n} went unfound ({outcome.words})"
     return Check(
         key=f"planted_{kind.key}",
-        statistic=f"share found of what was planted: {kind.words}",
+        statistic=f"share found of what was planted: {outcome.words}",
         value=outcome.recall,
         interval=interval,
         rule=rule,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from synthface.core.run_record import to_json
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.evidence import Evidence
+from synthface.privacy.label_source import LinkedBy
 from synthface.privacy.remediation import Remediation
 
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -27,8 +28,9 @@ class Check:
         threshold: the limit.
         rule: how value or interval must lie to the limit.
         passed: True, False, or None where the data cannot decide.
-        baseline: what chance gives.
-        control: what the hold-out gives.
+        baseline: what chance gives for the value.
+        training: what was measured of the training people, where the value compares them with others.
+        control: what the hold-out gives: for the value, or beside ``training``.
         n: people, classes, photos or pairs behind it, as its ``unit`` says.
         unit: what ``n`` counts.
         p_value: for tests that can show a leak; corrected over all of them before the verdict.
@@ -47,6 +49,7 @@ class Check:
     recognizer: str = ""
     interval: Interval | None = None
     baseline: float | None = None
+    training: float | None = None
     control: float | None = None
     p_value: float | None = None
     p_adjusted: float | None = None
@@ -131,6 +134,8 @@ class Verdict:
         unaudited: synthetic images in which no face was found; None where nobody looked.
         overlap: pairs (training, hold-out) that look like one person, worst first.
         sizes: images and identities by role.
+        linked_by: how labels lead to training people: by the "map" that was given, by equal "names", by equal running
+            "numbers" (which may be an accident), or by "nothing".
         recognizers: names, in the order used.
         sealed: recognisers that had no part in a clean-up, where there was one.
         remediation: that clean-up, or None.
@@ -148,6 +153,7 @@ class Verdict:
     flagged: tuple[str, ...]
     overlap: tuple[tuple[str, str], ...]
     sizes: dict[str, dict[str, int]]
+    linked_by: LinkedBy
     recognizers: tuple[str, ...]
     config: AuditConfig
     config_sha256: str

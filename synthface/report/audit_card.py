@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from synthface.report.audit_page import LIMITS, coarse, profile_words, worst_check
+from synthface.report.audit_page import LIMITS, LINKED_BY, coarse, profile_words, worst_check
 from synthface.report.page import number, percent
 
 _OUTCOMES = {True: "passed", False: "failed", None: "undecided"}
@@ -37,6 +37,8 @@ def _lines(result: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator
     ]
     yield from (f"- {size}" for size in sizes)
     yield f"- recognisers: {', '.join(result['recognizers'])}"
+    if "train" in result["sizes"]:
+        yield f"- labels lead to training people by {LINKED_BY[result['linked_by']]}"
     yield f"- limits: {profile_words(result)}"
     rounds = result["remediation"]["rounds"] if result["remediation"] else 1
     yield f"- audits against this hold-out: {rounds} of at most {result['config']['max_rounds']}"

@@ -17,12 +17,19 @@ _ROLES = {
     "placebo": "placebo",
     "train_other": "other photos",
 }
+_SMALL_GROUP = 10  # people
+LINKED_BY = {
+    "map": "the record of the generator, or a map that was given",
+    "names": "equal names",
+    "numbers": "equal running numbers, which may be an accident",
+    "nothing": "nothing: no class carries the label of a training person",
+}
 LIMITS = (
     "This is a measurement, not a legal opinion: it says what these recognisers and these tests find.",
     "A better recogniser than those listed may find more.",
     "Leaks of other kinds than the planted ones may be found less often: see how fast power falls for morphs.",
     "Attributes of training people, such as age or sex, may be inferable without any of them being recognisable.",
-    "Groups of people (by sex, age or skin) are not told apart here: whether one is leaked more often is not shown.",
+    "Groups of people (by sex, age or skin) are told apart only where a table of attributes was given.",
     "Each audit uses up some of its hold-out: do not tune a generator on it more than three times.",
 )
 
@@ -72,9 +79,12 @@ def audit_page(
         public: leave out pictures and names, and coarsen every number and plot.
     """
     gates = [{**gate, "worst": worst_check(gate)} for gate in result["gates"].values()]
-    power, slices = result.get("power", []), result.get("slices", [])
+    tables = {name: result.get(name, []) for name in ("power", "people_slices", "class_slices")}
     if public:
-        gates, power, slices = coarse(gates), coarse(power), coarse(slices)
+        gates, tables = (
+            coarse(gates),
+            coarse({**tables, "people_slices": without_small_groups(tables["people_slices"])}),
+        )
     return render_page(
         "audit.html",
         result=result,
@@ -85,13 +95,13 @@ def audit_page(
             if item.nearest_train is not None or item.mated is not None
         ],
         pairs=[] if public else [_pair(pair) for pair in pairs],
-        power=power,
-        power_plot=power_plot(power),
-        slices=slices,
+        power_plot=power_plot(tables["power"]),
+        **tables,
         not_concluded=result.get("not_concluded", []),
         remarks=remarks,
         roles=_ROLES,
         limits=LIMITS,
+        linked_by=LINKED_BY[result["linked_by"]],
         profile=profile_words(result),
         provenance=provenance,
         versions=versions,
@@ -121,6 +131,21 @@ def coarse(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: coarse(item) for key, item in value.items()}
     return [coarse(item) for item in value] if isinstance(value, list) else value
+
+
+def without_small_groups(slices: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return groups of people with counts below ten hidden: who is in a small group may be known otherwise.
+
+    One hidden count could be worked out from the size of the set, so the next smallest is hidden with it.
+    """
+    hidden: set[tuple[int, str]] = set()
+    for column in ("n_train", "n_holdout"):
+        for grouping in {(row["recognizer"], row["by"]) for row in slices}:
+            rows = [k for k, row in enumerate(slices) if (row["recognizer"], row["by"]) == grouping]
+            rows.sort(key=lambda k: slices[k][column])
+            n_small = sum(slices[k][column] < _SMALL_GROUP for k in rows)
+            hidden |= {(k, column) for k in rows[: 2 if n_small == 1 else n_small]}
+    return [{key: None if (k, key) in hidden else value for key, value in row.items()} for k, row in enumerate(slices)]
 
 
 def _pair(pair: PairPicture) -> dict[str, Any]:

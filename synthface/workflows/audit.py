@@ -5,21 +5,23 @@ random (made by 'synthface split') as the control. Exit code 0 is PASS, 1 FAIL, 
 placebo and two good recognisers it cannot be PASS. Leaks are planted in a copy of the set, to see what the audit would
 find. Writes audit.json and its schema, report.html (private: real faces), report_public.html and audit.md. A label of
 the synthetic set leads to a training person through the generator that made it, or by equal identity names.
+
+Under torchrun the shell sees exit code 1 for a 2 (and a 3), since torchrun ends with 1 whenever a process ends with
+anything but 0: take the verdict from audit.json there.
 """
 
-import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthface.core.errors import ConfigError
-from synthface.core.hashing import sha256_json
+from synthface.core.hashing import sha256_file, sha256_json
 from synthface.core.run_record import run_record, to_json
-from synthface.data import Embeddings, FaceSet
+from synthface.data import FaceSet
 from synthface.privacy.config import AuditConfig
 from synthface.workflows.auditing.acquisition import acquire
+from synthface.workflows.auditing.attributes import Attributes, read_attributes
 from synthface.workflows.auditing.inputs import (
     ROLES,
     FaceSets,
@@ -30,11 +32,11 @@ from synthface.workflows.auditing.inputs import (
     check_training_set,
     given_embeddings,
     label_map,
-    release_side,
     signatures_of,
     via_size,
 )
 from synthface.workflows.auditing.not_concluded import not_concluded
+from synthface.workflows.auditing.power import check_generator, plant_leaks, reconstruct_by
 from synthface.workflows.auditing.processes import fabric_of, first_process_first, search_of
 from synthface.workflows.auditing.report import (
     PRIVATE_PAGE,
@@ -43,16 +45,15 @@ from synthface.workflows.auditing.report import (
     facts_of,
     power_row,
     remarks_on,
-    slices_of,
     write_audit,
 )
+from synthface.workflows.auditing.slicing import class_slices, people_slices
 from synthface.workflows.compute import Compute, is_first_process
 from synthface.workflows.embed import embed_faceset
+from synthface.workflows.existing_results import existing_results
 
 if TYPE_CHECKING:
-    from synthface.privacy.plants import PlantOutcome
     from synthface.privacy.remediation import Remediation
-    from synthface.privacy.signatures import ImageSignatures
 
 EXAMPLES = """
 synthface audit --synthetic synthetic --train split/train --holdout split/holdout --placebo split/placebo \\
@@ -60,8 +61,6 @@ synthface audit --synthetic synthetic --train split/train --holdout split/holdou
 synthface audit --synthetic synthetic --recognizers synthface-small --out first-look
 """
 EXIT_CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +75,9 @@ class Options(Compute):
         holdout: FaceSet of people drawn at random from the same pool, never used.
         placebo: FaceSet of a third, disjoint group of real people.
         train_other: FaceSet of other photos of the training people, on which the generator was not trained.
+        generator: generator that made the set, to plant what it draws of training photos as well (minutes on a CPU).
+        attributes: CSV file with a column "identity" and one for each attribute of people or classes (age group, ...);
+            the report tells the groups apart.
         embeddings: files of 'synthface embed' for any of these sets, to take instead of embedding here; which set and
             recogniser each is of is known by their hashes.
         strict: the limits for a release that cannot be called back.
@@ -89,6 +91,8 @@ class Options(Compute):
     holdout: Path | None = None
     placebo: Path | None = None
     train_other: Path | None = None
+    generator: Path | None = None
+    attributes: Path | None = None
     embeddings: list[Path] = field(default_factory=list)
     strict: bool = False
     gates: AuditConfig = field(default_factory=AuditConfig)
@@ -132,19 +136,21 @@ def run(options: Options) -> int:
     }
     check_images(facesets)
     check_training_set(facesets)
+    check_generator(facesets, options.generator)
+    identities = {name for faceset in facesets.values() for name in faceset.identities}
+    attributes = read_attributes(options.attributes, identities)
     if is_first_process():
         check_files(facesets)
     sets = embed_sets(facesets, options)
-    labels = label_map(facesets)
     record = run_record(
         "audit",
         {"gates": to_json(options.gates), "recognizers": options.recognizers},
         seed=options.gates.seed,
-        inputs=_provenance(facesets, sets, options.gates),
+        inputs=_provenance(facesets, sets, options),
     )
-    result = _result_of_earlier_run(options.out, record)
+    result = existing_results(options.out, RESULT, record)
     if result is None:
-        result = _audit(options, facesets, sets, labels, record)
+        result = _audit(options, facesets, sets, attributes, record)
     if not is_first_process():
         return 0
     print(f"{result['verdict']}: {result['claim']}")
@@ -175,39 +181,26 @@ def embed_sets(facesets: Mapping[str, FaceSet], options: Options) -> Sets:
     return sets
 
 
-def _provenance(
-    facesets: dict[str, FaceSet], sets: dict[str, dict[str, Embeddings]], gates: AuditConfig
-) -> dict[str, str]:
-    return {
+def _provenance(facesets: dict[str, FaceSet], sets: Sets, options: Options) -> dict[str, str]:
+    hashes = {
         **{f"{role} manifest": faceset.manifest_sha256 for role, faceset in facesets.items()},
         **{f"recogniser {name}": str(item.info["recognizer_sha256"]) for name, item in sets["synthetic"].items()},
-        "gates": sha256_json(to_json(gates)),
+        "gates": sha256_json(to_json(options.gates)),
     }
+    if options.generator is not None:
+        from gan.weights import generator_file
 
-
-def _result_of_earlier_run(out: Path, record: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the result in ``out`` if it is of this very audit.
-
-    Raises:
-        ConfigError: something else is there.
-    """
-    if not out.exists():
-        return None
-    try:
-        existing = json.loads((out / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        existing = {}
-    if existing.get("made_by") != to_json(record):
-        raise ConfigError(f"--out {out} already exists and is not this audit; give another path or remove it")
-    logger.info("%s is already complete: nothing to do", out)
-    return dict(existing)
+        hashes["generator"] = sha256_file(generator_file(options.generator))
+    if options.attributes is not None:
+        hashes["attributes"] = sha256_file(options.attributes)
+    return hashes
 
 
 def _audit(
     options: Options,
     facesets: dict[str, FaceSet],
     sets: Sets,
-    labels: dict[str, str] | None,
+    attributes: Attributes,
     record: dict[str, Any],
 ) -> dict[str, Any]:
     from synthface.privacy import audit
@@ -218,11 +211,19 @@ def _audit(
     with first_process_first(fabric):
         signatures = {role: signatures_of(faceset) for role, faceset in facesets.items() if role != "train_other"}
         acquisition = acquire(facesets)
-    planted = plant(facesets, sets, signatures, remediation.rounds if remediation else 1, options)
+    planted = plant_leaks(
+        facesets,
+        sets,
+        signatures,
+        config,
+        lambda leaks: {name: embed_faceset(leaks, name, compute=options) for name in options.recognizers},
+        rounds=remediation.rounds if remediation else 1,
+        reconstruct=reconstruct_by(options.generator, fabric),
+    )
     verdict = audit(
         **sets,
         config=config,
-        labels=labels,
+        labels=label_map(facesets),
         signatures=signatures,
         planted=planted,
         remediation=remediation,
@@ -232,17 +233,19 @@ def _audit(
     flagged_images: dict[str, str] = {copy.synthetic: "copy of a training photo" for copy in verdict.copies}
     for image, names in verdict.flagged_images.items():
         flagged_images.setdefault(image, f"training person named by {', '.join(names)}")
+    alarmed = verdict.flagged if verdict.gates["A3"].checks else None
     kinds = {role: faceset.kind for role, faceset in facesets.items()}
     result = {
         "format": "synthface-audit",
-        "version": 2,
+        "version": 3,
         **verdict.to_json(),
         "flagged_images": [{"image": image, "why": why} for image, why in sorted(flagged_images.items())],
         "not_concluded": not_concluded(
-            facesets, options.recognizers, len(labels or {}), acquired=acquisition is not None
+            facesets, options.recognizers, verdict.linked_by, acquired=acquisition is not None
         ),
         "power": [power_row(outcome, config.confidence) for outcome in planted],
-        "slices": slices_of(sets, verdict.evidence, config.confidence),
+        "people_slices": people_slices(facesets, sets, verdict.evidence, attributes, config.confidence),
+        "class_slices": class_slices(facesets, sets, alarmed, attributes, config.confidence),
         "recognizer_facts": {name: facts_of(name) for name in options.recognizers},
         "kinds": kinds,
         "made_by": record,
@@ -251,26 +254,6 @@ def _audit(
     if is_first_process():
         write_audit(options.out, result, verdict.evidence, facesets, remarks_on(kinds))
     return result
-
-
-def plant(
-    facesets: FaceSets, sets: Sets, signatures: Mapping[str, "ImageSignatures"], rounds: int, options: Options
-) -> tuple["PlantOutcome", ...]:
-    """Plant leaks in a copy of the release and search for them; nothing without training set and hold-out."""
-    if not {"train", "holdout"} <= set(sets):
-        return ()
-    from synthface.privacy.plant_search import search_plants
-    from synthface.workflows.auditing.planting import make_plants, plan_plants
-
-    synthetic, train = facesets["synthetic"], facesets["train"]
-    partners = facesets.get("placebo", synthetic)
-    plan = plan_plants(train, synthetic, len(partners), options.gates, rounds=rounds)
-
-    def embed(planted: FaceSet) -> dict[str, Embeddings]:
-        return {name: embed_faceset(planted, name, compute=options) for name in options.recognizers}
-
-    plants = make_plants(plan, train, partners, release_side(synthetic), options.gates, embed)
-    return search_plants(plants, sets["synthetic"], sets["train"], sets["holdout"], signatures["train"], options.gates)
 
 
 def remediation_of(facesets: FaceSets) -> "Remediation | None":

@@ -83,3 +83,13 @@ def test_two_processes_write_what_one_writes(tmp_path):
     first, second = ((tmp_path / f"out{n}" / "audit.json").read_bytes() for n in (1, 2))
     assert first == second
     assert any((tmp_path / "cache2" / "searches").iterdir())
+
+
+def test_the_help_says_what_torchrun_makes_of_the_exit_code(capsys):
+    from synthface.cli import main
+
+    with pytest.raises(SystemExit):
+        main(["audit", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Under torchrun the shell sees exit code 1 for a 2" in text
+    assert "audit.json" in text

@@ -7,6 +7,7 @@ import pytest
 from drawn_people import SIDE, make, make_leaky, make_new, options
 
 from synthface.core.errors import AuditError, ConfigError
+from synthface.core.hashing import sha256_file
 from synthface.data import FaceSet, FaceSetWriter
 from synthface.privacy import AuditConfig
 from synthface.workflows import audit as workflow
@@ -37,7 +38,7 @@ def test_the_same_audit_again_is_the_same_and_another_is_refused(sets, quick, ca
     assert workflow.run(options(sets)) == 1
     assert workflow.run(options(sets, out=sets / "again")) == 1
     assert files == {path.name: path.read_bytes() for path in (sets / "again").iterdir()}
-    with pytest.raises(ConfigError, match="not this audit"):
+    with pytest.raises(ConfigError, match="holds something else"):
         workflow.run(options(sets, recognizers=["one", "other"]))
 
 
@@ -71,6 +72,20 @@ def test_mixed_identities_lead_to_their_heaviest_parent(sets):
     synthetic = make(sets, "synthetic", {"mixed-0": "a", "mixed-1": "b"}, kind="synthetic", extra=extra, fields=codes)
     labels = label_map({"synthetic": synthetic, "train": train})
     assert labels == {"mixed-0": "Real train 07", "mixed-1": "Real train 39"}
+
+
+@pytest.mark.parametrize(("name", "linked_by"), [("person {}", "names"), ("{:06d}", "numbers")])
+def test_equal_names_lead_to_people_and_equal_numbers_are_told_to_be_chance(tmp_path, sets, quick, name, linked_by):
+    """Numbers that RecordIO gave out: class 000003 need not be of person 000003."""
+    make(sets, "numbered", {name.format(k): f"train{k}" for k in range(40)})
+    make(sets, "synthetic", {name.format(k): f"new{k}" for k in range(12)}, kind="synthetic")
+    workflow.run(options(sets, train=sets / "numbered"))
+    result = json.loads((sets / "out" / "audit.json").read_text())
+    assert result["linked_by"] == linked_by
+    assert not any("no synthetic identity leads" in sentence for sentence in result["not_concluded"])
+    warned = "the training people of equal numbers" in " ".join(result["not_concluded"])
+    assert warned == (linked_by == "numbers")
+    assert ("which may be an accident" in (sets / "out" / "report_public.html").read_text()) == warned
 
 
 def test_labels_of_a_generator_trained_elsewhere_are_not_used(sets):
@@ -124,11 +139,65 @@ def test_planted_leaks_are_found_counted_and_told(sets, quick):
     power = {row["kind"]: row for row in result["power"]}
     assert power["verbatim"]["n"] == power["verbatim"]["found"] == 10
     assert power["class-100"]["found"] == 10
-    assert "class-1" not in power  # 1 % of a class of four is no image
+    assert [power[kind]["classes"] for kind in ("class-100", "class-20", "class-5", "class-1")] == [1, 1, 5, 25]
+    assert power["class-1"]["words"].endswith("1 % show one training person: one photo in 25 classes")
+    assert power["class-1"]["n"] == 10  # 1 % of a class of four is no image, of 25 classes it is one
     assert {"planted_verbatim", "planted_recompressed"} <= {check["key"] for check in result["gates"]["V4"]["checks"]}
     card = (sets / "out" / "audit.md").read_text()
     assert "| training photos as they are | 10 of 10 |" in card
     assert "Training photos as they are" in (sets / "out" / "report_public.html").read_text()
+
+
+def test_groups_are_told_apart_and_small_ones_hidden_from_the_public(sets, quick):
+    """24 and 16 people of each set in two groups, 6 of the training set in none; the classes differ as well."""
+    make_leaky(sets)
+    lines = ["identity,age group"]
+    for k in range(40):
+        group = "younger" if k < 24 else "older"
+        lines += [f"Real holdout {k:02d},{group}", *([f"Real train {k:02d},{group}"] if k < 34 else [])]
+        lines += [f"class-{k:06d},{group}"]
+    (sets / "groups.csv").write_text("\n".join(lines))
+    workflow.run(options(sets, attributes=sets / "groups.csv"))
+    result = json.loads((sets / "out" / "audit.json").read_text())
+    told = [row for row in result["people_slices"] if row["by"] == "age group" and row["recognizer"] == "one"]
+    assert [(row["group"], row["n_train"], row["n_holdout"]) for row in told] == [
+        ("older", 10, 16), ("younger", 24, 24), ("not stated", 6, 0)
+    ]  # fmt: skip
+    assert all(row["auc"] > 0.9 and row["interval"][0] > 0.5 for row in told[:2])
+    assert told[2]["auc"] is None
+    classes = {row["group"]: (row["flagged"], row["n"]) for row in result["class_slices"] if row["by"] == "age group"}
+    flagged = [name for name in result["flagged"] if name < "class-000024"]
+    assert classes == {"younger": (len(flagged), 24), "older": (len(result["flagged"]) - len(flagged), 16)}
+    private, public = ((sets / "out" / name).read_text() for name in ("report.html", "report_public.html"))
+    assert "not told</td>" in public
+    assert "not told</td>" not in private
+    assert result["made_by"]["inputs"]["attributes"] == sha256_file(sets / "groups.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("person,sex\nReal train 00,f", "one column 'identity'"),
+        ("identity\nReal train 00", "one for each attribute"),
+        ("identity,sex\nnobody,f", "names nobody"),
+        ("identity,sex\nReal train 00,f\nReal train 00,m", "twice"),
+        ("identity,sex\nReal train 00", "other than 2 cells"),
+        ("identity,sex\nReal train 00,f,x", "other than 2 cells"),
+        ("identity,name\n" + "\n".join(f"Real train {k:02d},{k}" for k in range(21)), "21 different values of name"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused(sets, text, why):
+    make_new(sets, 3)
+    (sets / "groups.csv").write_text(text)
+    with pytest.raises(AuditError, match=why):
+        workflow.run(options(sets, attributes=sets / "groups.csv"))
+
+
+def test_another_generator_is_refused_for_reconstructions(sets, tmp_path):
+    make_new(sets, 3)
+    (tmp_path / "generator.safetensors").write_bytes(b"x")
+    with pytest.raises(AuditError, match="was made by no generator"):
+        workflow.run(options(sets, generator=tmp_path / "generator.safetensors"))
 
 
 def test_planting_leaves_no_real_face_behind(sets, quick, monkeypatch):
@@ -153,12 +222,12 @@ def test_the_public_files_name_nobody(sets, quick):
 def test_it_says_what_cannot_be_concluded(sets):
     loose = make(sets, "loose", {f"photo {k}": f"x{k}" for k in range(3)}, photos=1)
     synthetic = make_new(sets, 3)
-    said = not_concluded({"synthetic": loose, "train": loose, "holdout": loose}, ["one"], 0)
+    said = not_concluded({"synthetic": loose, "train": loose, "holdout": loose}, ["one"], "nothing")
     assert [any(word in text for text in said) for word in ("placebo", "second one", "class as a whole", "labels")] == [
         True
     ] * 4
     assert sum("photos with identities" in text or "real photos with" in text for text in said) == 2
-    assert len(not_concluded({"synthetic": synthetic}, ["one", "two"], 0)) == 3
+    assert len(not_concluded({"synthetic": synthetic}, ["one", "two"], "nothing")) == 3
 
 
 def test_the_strict_profile_is_a_flag_and_mixes_with_nothing(sets):

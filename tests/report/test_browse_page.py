@@ -11,6 +11,7 @@ from headless_browser import CHROMIUM, Browser
 
 from synthface.cli import main
 from synthface.data import FaceSet, FaceSetWriter
+from synthface.data.images import encode_png
 
 ODD_NAME = "<img src=x onerror=alert(1)> & co"
 N, EACH = 60, 5
@@ -120,6 +121,40 @@ def test_rows_near_the_window_exist_and_no_others(browser: Browser, pages: Path)
     browser.settle()
     assert _rows(browser)[-1] == f"person-{N - 2:03d}"
     assert ODD_NAME not in _rows(browser)
+    assert not browser.problems
+
+
+@pytest.mark.slow
+def test_thousands_of_identities_stay_fluid(browser: Browser, tmp_path: Path) -> None:
+    images = [encode_png(np.full((32, 32, 3), 8 * k, np.uint8)) for k in range(32)]
+    with FaceSetWriter(tmp_path / "set", kind="synthetic", record={"command": "test", "config": {}}) as writer:
+        for k in range(15_000):
+            path, name = f"images/{k // 5:04d}/{k % 5}.png", f"person-{k // 5:04d}"
+            writer.add(path, images[k % 32], identity=name, width=32, height=32)
+        writer.finish()
+    page = tmp_path / "page.html"
+    assert main(["browse", str(tmp_path / "set"), "--out", str(page)]) == 0
+    browser.open(page.as_uri())
+    assert _status(browser) == "3,000 identities, 15,000 images"
+    assert int(browser.evaluate("document.documentElement.dataset.ready")) < 5_000  # about 0.5 s on a quiet machine
+    assert browser.evaluate("document.getElementsByTagName('*').length") < 3_000 + 500  # a sprite each, and little else
+    steps = """new Promise(async (ok) => {
+      const took = [], rows = [];
+      for (let k = 1; k <= 100; k++) {
+        const begun = performance.now();
+        scrollTo(0, 150 * k);
+        await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+        took.push(performance.now() - begun);
+        rows.push(document.querySelectorAll(".row").length);
+      }
+      ok([took.sort((a, b) => a - b)[50], Math.max(...rows)]);
+    })"""
+    median, most_rows = browser.evaluate(steps)
+    assert median < 150  # two frames are 33 ms
+    assert most_rows < 100
+    browser.evaluate("scrollTo(0, 1e7)")
+    browser.settle()
+    assert _rows(browser)[-1] == "person-2999"
     assert not browser.problems
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthface.report.audit_page import PairPicture, audit_page
+from synthface.report.audit_page import PairPicture, audit_page, without_small_groups
 from synthface.report.contact_sheet import contact_sheet
 from synthface.report.figures import BLUE, ORANGE, cmc_figure, density_figure, log_roc_figure
 from synthface.report.page import image_uri, number, percent
@@ -45,7 +45,7 @@ def check(passed, **changes):
     value = {
         "key": "auc", "statistic": "AUC of <things>", "value": 0.78123456, "rule": "upper <=", "threshold": 0.55,
         "passed": passed, "n": 158, "unit": "classes", "recognizer": "one", "interval": [0.71234, 0.83456],
-        "baseline": 0.5, "control": None, "p_value": 0.00012345, "p_adjusted": 0.001, "need": "",
+        "baseline": 0.5, "training": None, "control": None, "p_value": 0.00012345, "p_adjusted": 0.001, "need": "",
     }  # fmt: skip
     return value | changes
 
@@ -69,6 +69,7 @@ def page_arguments():
             "verdict": "FAIL",
             "claim": "Claim <b>.",
             "sizes": {"synthetic": {"images": 3160, "identities": 158}, "train": {"images": 2000, "identities": 158}},
+            "linked_by": "names",
             "recognizers": ["one"],
             "needs": ["something"],
             "flagged": ["Secret Class"],
@@ -125,6 +126,21 @@ def test_public_page_shows_no_names_pictures_or_exact_scores(page_arguments):
     assert "0.78" in html
     assert "0.7812" not in html
     assert "0.781" not in html
+
+
+def test_small_groups_are_hidden_with_one_more_so_that_nobody_can_subtract():
+    def rows(*counts):
+        common = {"recognizer": "one", "by": "age", "n_holdout": 50, "auc": None}
+        return [{**common, "group": str(k), "n_train": count} for k, count in enumerate(counts)]
+
+    def told(*counts):
+        return [row["n_train"] for row in without_small_groups(rows(*counts))]
+
+    assert told(40, 6, 10, 24) == [40, None, None, 24]
+    assert told(40, 6, 3, 24) == [40, None, None, 24]
+    assert told(40, 10) == [40, 10]
+    assert told(9) == [None]
+    assert {row["n_holdout"] for row in without_small_groups(rows(6, 40))} == {50}
 
 
 def test_the_failed_check_speaks_for_the_gate(page_arguments):

@@ -10,7 +10,8 @@ from synthface.core.seeds import numpy_generator
 from synthface.data import FaceSet, FaceSetWriter
 from synthface.data.planting import recompressed
 from synthface.privacy import AuditConfig, Embeddings
-from synthface.workflows.auditing.planting import draw_plant, make_plants, plan_plants
+from synthface.workflows.auditing.planting import draw_plant, make_plants
+from synthface.workflows.auditing.planting_plan import plan_plants
 
 CONFIG = AuditConfig(planted_people=5, planted_images=7)
 
@@ -38,7 +39,7 @@ def synthetic(tmp_path_factory):
 def by_kind(plan):
     kinds = collections.defaultdict(list)
     for plant in plan.plants:
-        kinds[plant[0]].append(plant)
+        kinds[plant.kind].append(plant)
     return kinds
 
 
@@ -51,7 +52,7 @@ def test_every_kind_is_planted_as_often_as_asked(train, synthetic):
 
 def test_classes_are_made_of_the_most_photographed_and_never_of_all_photos(train, synthetic):
     plan = plan_plants(train, synthetic, 3, CONFIG)
-    classes = {person: paths for _, person, paths, _ in by_kind(plan)["class-100"]}
+    classes = {plant.person: plant.paths for plant in by_kind(plan)["class-100"]}
     assert set(classes) == {f"person {k:02d}" for k in (1, 2, 3, 4, 5)}
     assert [len(classes[f"person {k:02d}"]) for k in (1, 2, 3, 4, 5)] == [10, 6, 4, 4, 3]
     assert len(plan.withheld) == 27
@@ -65,14 +66,49 @@ def test_copies_are_of_photos_that_are_searched(train, synthetic):
 
 
 def test_leaking_classes_keep_their_size_and_their_share(train, synthetic):
+    """Classes of 20 and of 100 images: 1 % is one image of a class of 100, or one in five classes of 20."""
     kinds = by_kind(plan_plants(train, synthetic, 3, CONFIG))
     share = {"class-20": 0.2, "class-5": 0.05, "class-1": 0.01}
     for kind, wanted in share.items():
-        for _, _, paths, filler in kinds[kind]:
-            size = len(paths) + len(filler)
+        for plant in kinds[kind]:
+            size = len(plant.paths) + len(plant.filler)
             assert size in (20, 100)
-            assert len(paths) == round(wanted * size) >= 1
-            assert len(set(synthetic.labels[list(filler)])) == 1
+            assert len(plant.paths) / (size * plant.classes) == wanted
+            assert len(set(synthetic.labels[list(plant.filler)])) == 1
+    assert kinds["class-5"]
+    assert {len(plant.filler) for plant in kinds["class-1"]} == {99}  # five classes of 20 are more than there are
+
+
+def test_a_leak_of_less_than_an_image_is_one_in_several_classes(train, tmp_path):
+    small = write(tmp_path / "small", [10] * 12, size=32, kind="synthetic")
+    kinds = by_kind(plan_plants(train, small, 3, CONFIG))
+    assert {(len(plant.paths), len(plant.filler), plant.classes) for plant in kinds["class-1"]} == {(1, 9, 10)}
+    assert {(len(plant.paths), len(plant.filler), plant.classes) for plant in kinds["class-5"]} == {(1, 9, 2)}
+    assert {plant.classes for plant in kinds["class-20"]} == {1}
+    fewer = write(tmp_path / "fewer", [10] * 9, size=32, kind="synthetic")
+    assert "class-1" not in by_kind(plan_plants(train, fewer, 3, CONFIG))
+
+
+def test_what_the_generator_draws_is_planted_only_where_there_is_one(train, synthetic, monkeypatch, tmp_path):
+    assert "reconstructed" not in by_kind(plan_plants(train, synthetic, 3, CONFIG))
+    plan = plan_plants(train, synthetic, 3, CONFIG, reconstructed=True)
+    photos = [train.read_image(item.photo) for item in plan.images if item.kind == "reconstructed"]
+    monkeypatch.setenv("SYNTHFACE_CACHE", str(tmp_path))
+    seen = []
+
+    def redraw(given):
+        seen.extend(given)
+        return (255 - photo for photo in seen)
+
+    def embed(faceset: FaceSet):
+        drawn = [faceset.read_image(k) for k, item in enumerate(plan.images) if item.kind == "reconstructed"]
+        np.testing.assert_array_equal(drawn, [255 - photo for photo in photos])
+        rows = np.eye(len(faceset), dtype=np.float32)
+        return {"one": Embeddings(rows, ["x"] * len(faceset), [record.path for record in faceset.records])}
+
+    plants = make_plants(plan, train, synthetic, 48, CONFIG, embed, redraw)
+    assert sum(plant.kind == "reconstructed" for plant in plants.plants) == 7
+    np.testing.assert_array_equal(seen, photos)
 
 
 def test_plans_are_repeatable_and_fresh_in_each_round(train, synthetic):

@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 
 from synthface.data import FaceSet
+from synthface.privacy.label_source import ACCIDENT, LinkedBy
 from synthface.workflows.auditing.inputs import FaceSets
 
 _WITH_IDENTITIES = "give real photos with identities"
 
 
 def not_concluded(
-    facesets: FaceSets, recognizers: Sequence[str], n_labelled: int, *, acquired: bool = True
+    facesets: FaceSets, recognizers: Sequence[str], linked_by: LinkedBy, *, acquired: bool = True
 ) -> list[str]:
     """Return a sentence for each thing that this audit leaves open.
 
     Args:
         facesets: what was given, by role.
         recognizers: their names.
-        n_labelled: synthetic identities that lead to a training person.
+        linked_by: how labels of the synthetic set lead to training people.
         acquired: whether images without a face were looked for.
     """
     synthetic, train, holdout = facesets["synthetic"], facesets.get("train"), facesets.get("holdout")
@@ -58,10 +59,11 @@ def not_concluded(
             "whether a class as a whole shows somebody: each synthetic image is an identity of its own",
         ),
         (
-            train is not None and not n_labelled,
+            train is not None and linked_by == "nothing",
             "whether labels lead to people: no synthetic identity leads to a training person, by the generator "
             "or by its name",
         ),
+        (linked_by == "numbers", f"whether labels lead to people: {ACCIDENT}"),
         (
             not acquired,
             "whether every image shows a face: not checked, the detector is not installed (pip install -e '.[detect]' "

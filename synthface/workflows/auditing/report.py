@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthface.core.atomic import atomic_folder
-from synthface.core.run_record import to_json, write_json
+from synthface.core.run_record import write_json
 from synthface.data import FaceSet
-from synthface.workflows.auditing.inputs import FaceSets, Sets
+from synthface.workflows.auditing.inputs import FaceSets
 
 if TYPE_CHECKING:
     from synthface.privacy.evidence import Evidence
@@ -80,9 +80,10 @@ def power_row(outcome: "PlantOutcome", confidence: float) -> dict[str, Any]:
     kind = KINDS[outcome.kind]
     return {
         "kind": kind.key,
-        "words": kind.words,
+        "words": outcome.words,
         "unit": kind.unit,
         "strength": kind.strength,
+        "classes": outcome.classes,
         "demand": kind.demand,
         "curve": kind.unit == "classes" or kind.key == "verbatim" or kind.strength < 1,
         "n": outcome.n,
@@ -92,20 +93,6 @@ def power_row(outcome: "PlantOutcome", confidence: float) -> dict[str, Any]:
         "by_recognizer": dict(outcome.by_recognizer),
         "as_copies": outcome.as_copies,
     }
-
-
-def slices_of(sets: Sets, evidence: Mapping[str, "Evidence"], confidence: float) -> list[dict[str, Any]]:
-    """Return the membership attack by number of photos, of every recogniser."""
-    from synthface.privacy.slices import slice_by_photos
-
-    return [
-        to_json(part)
-        for name, item in evidence.items()
-        if item.person_train is not None and item.person_holdout is not None
-        for part in slice_by_photos(
-            name, sets["train"][name], sets["holdout"][name], (item.person_train, item.person_holdout), confidence
-        )
-    ]
 
 
 def facts_of(recognizer: str) -> dict[str, str]:
