@@ -25,7 +25,7 @@ def batch_moments(features: Tensor) -> Moments:
 def normalise_with_moments(features: Tensor, layer: nn.BatchNorm2d) -> tuple[Tensor, Moments]:
     """Return what a batch norm in evaluation mode makes of [N, C, H, W] features, and their own moments.
 
-    The layer's parameters get no gradient.
+    Both are in float32 at least, whatever the features are in. The layer's parameters get no gradient.
     """
     normalised, mean, variance = _NormaliseWithMoments.apply(
         features, layer.running_mean, layer.running_var, layer.weight, layer.bias, layer.eps
@@ -71,7 +71,7 @@ class _BatchMoments(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         features, mean = ctx.saved_tensors
-        return _moments_backward(features, mean, *gradients)
+        return _moments_backward(_wide(features), mean, *gradients).to(features.dtype)
 
 
 class _NormaliseWithMoments(torch.autograd.Function):
@@ -88,16 +88,17 @@ class _NormaliseWithMoments(torch.autograd.Function):
         mean, variance = _moments(features)
         ctx.save_for_backward(features, mean, running_variance, weight)
         ctx.eps = eps
-        return F.batch_norm(features, running_mean, running_variance, weight, bias, eps=eps), mean, variance
+        normalised = F.batch_norm(_wide(features), running_mean, running_variance, weight, bias, eps=eps)
+        return normalised, mean, variance
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         features, mean, running_variance, weight = ctx.saved_tensors
         of_normalised, *of_moments = gradients
         scale = (running_variance + ctx.eps).rsqrt()
-        scale = _per_channel(scale if weight is None else scale * weight, features)
-        total = _moments_backward(features, mean, *of_moments).addcmul_(of_normalised, scale)
-        return total, None, None, None, None, None
+        scale = _per_channel(scale if weight is None else scale * weight, of_normalised)
+        total = _moments_backward(_wide(features), mean, *of_moments).addcmul_(of_normalised, scale)
+        return total.to(features.dtype), None, None, None, None, None
 
 
 class _Prelu(torch.autograd.Function):
@@ -118,11 +119,13 @@ class _Prelu(torch.autograd.Function):
 
 def _moments(features: Tensor) -> Moments:
     """Return the moments, at least in float32; the fused kernel is some 20 times faster than ``torch.var_mean``."""
-    wide = features if features.dtype in (torch.float32, torch.float64) else features.float()
-    if features.device.type in ("cpu", "cuda"):
-        mean, variance = torch.batch_norm_update_stats(wide.detach(), None, None, 0.0)
-    else:
-        variance, mean = torch.var_mean(wide, [0, *range(2, wide.dim())], correction=0)
+    if features.device.type not in ("cpu", "cuda"):
+        variance, mean = torch.var_mean(_wide(features), [0, *range(2, features.dim())], correction=0)
+        return mean, variance
+    running: list[Tensor | None] = [None, None]
+    if features.dtype not in (torch.float32, torch.float64):  # the kernel sums in the type of these, else unused
+        running = [features.new_zeros(features.shape[1], dtype=torch.float32) for _ in range(2)]
+    mean, variance = torch.batch_norm_update_stats(features.detach(), running[0], running[1], 0.0)
     return mean, variance
 
 
@@ -132,6 +135,10 @@ def _moments_backward(features: Tensor, mean: Tensor, of_mean: Tensor, of_varian
     slope = of_variance * (2 / count)
     offset = of_mean / count - slope * mean
     return torch.addcmul(_per_channel(offset, features), features, _per_channel(slope, features))
+
+
+def _wide(features: Tensor) -> Tensor:
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def _per_channel(values: Tensor, features: Tensor) -> Tensor:

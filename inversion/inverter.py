@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ def invert(
     config: InversionConfig | None = None,
     progress: Callable[[StepReport], None] | None = None,
     compile_step: bool = False,
+    half: bool = False,
     extras: Extras = TEMPLATE_ONLY,
 ) -> InversionResult:
     """Find images whose embeddings under a recogniser are the targets, with natural batch-norm statistics.
@@ -46,6 +48,8 @@ def invert(
         config: all constants, instead of a preset.
         progress: called after every step.
         compile_step: compile each step with ``torch.compile``: slow to start, then about three times as fast.
+        half: compute convolutions in bfloat16, all else in float32: quicker where the processor has instructions for
+            it; the images are others, as from another seed.
         extras: a generator as prior, further recognisers and their templates, a validator that chooses among
             candidates; the result's ``beyond_template`` names what a thief of templates would not have.
 
@@ -55,7 +59,7 @@ def invert(
     """
     groups = []
     for report in inversion_steps(
-        R, targets, resolve_config(preset, config), seed, compile_step=compile_step, extras=extras
+        R, targets, resolve_config(preset, config), seed, compile_step=compile_step, half=half, extras=extras
     ):
         if progress is not None:
             progress(report)
@@ -72,6 +76,7 @@ def inversion_steps(
     *,
     skip: Collection[int] = (),
     compile_step: bool = False,
+    half: bool = False,
     extras: Extras = TEMPLATE_ONLY,
 ) -> Iterator[StepReport]:
     """Do the work of ``invert`` lazily: yield a report a step; a group's last one carries its result.
@@ -86,6 +91,7 @@ def inversion_steps(
         seed: as in ``invert``.
         skip: numbers of groups that an earlier, interrupted run has finished.
         compile_step: as in ``invert``.
+        half: as in ``invert``.
         extras: as in ``invert``.
     """
     plan = plan_groups(targets, config, seed)
@@ -96,10 +102,9 @@ def inversion_steps(
     loss = identity_loss(config, targets, extras.centres, device_of(R))
     # The margin loss is about one model's classes, so that further recognisers always get the cosine.
     with ExitStack() as stack:
-        first = open_objective(R, config, compiled=compile_step, identity=loss, measured=extras.statistics)
-        objectives = [stack.enter_context(first)]
-        for model, _ in extras.ensemble:
-            objectives.append(stack.enter_context(open_objective(model, config, compiled=compile_step)))
+        open_one = partial(open_objective, config=config, compiled=compile_step, half=half)
+        objectives = [stack.enter_context(open_one(R, identity=loss, measured=extras.statistics))]
+        objectives += [stack.enter_context(open_one(model)) for model, _ in extras.ensemble]
         for group in plan:
             if group.number not in skip:
                 for objective in objectives:

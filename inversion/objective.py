@@ -12,6 +12,7 @@ from inversion.bn_prior import BatchNormStatistics
 from inversion.config import InversionConfig
 from inversion.fast_layers import fast_prelus
 from inversion.frozen import frozen
+from inversion.half_precision import half_convolutions
 from inversion.identity import IdentityLoss
 from inversion.measured_statistics import MeasuredStatistics
 from inversion.regularisers import image_norm, tv_l1, tv_norm
@@ -56,6 +57,7 @@ def open_objective(
     config: InversionConfig,
     *,
     compiled: bool = False,
+    half: bool = False,
     identity: IdentityLoss | None = None,
     measured: MeasuredStatistics | None = None,
 ) -> Iterator[Objective]:
@@ -65,6 +67,7 @@ def open_objective(
         model: the recogniser.
         config: which terms to compute, and how.
         compiled: compile the whole step, forward and backward, once for each batch size, where there is a prior.
+        half: compute convolutions in bfloat16.
         identity: loss of raw embeddings and targets, instead of ``1 - cosine``.
         measured: statistics that stand in for the batch norms'.
     """
@@ -94,6 +97,8 @@ def open_objective(
         stack.enter_context(fast_prelus(model))
         if statistics is not None:
             stack.enter_context(statistics)
+        if half:
+            stack.enter_context(half_convolutions(model))
         # Without statistics the generated backward pass is slower than torch's own, so it is not asked for.
         yield Objective(_compiled(terms_of) if compiled and statistics is not None else terms_of, statistics)
 

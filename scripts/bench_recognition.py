@@ -6,9 +6,9 @@
 
 embedding   ``Recognizer.embed`` beside onnxruntime on the same network (exported here, batch norms folded by it), each
             from uint8 images in memory to unit embeddings; onnxruntime has the best of several batch sizes
-training    a step of ``train-recognizer`` as the command takes it (compiled, channels-last, with augmentation) beside a
-            plain eager loop in PyTorch, written below: the same network in its default memory layout, CosFace as a few
-            lines of torch, SGD, mirrored images, the same batch
+training    a step of ``train-recognizer`` as the command takes it (compiled, channels-last) beside a plain eager loop
+            in PyTorch, written below: the same network in its default memory layout, CosFace as a few lines of torch,
+            SGD, the same batch; both mirror images and change nothing else
 
 Both sides use the same threads and take turns; medians, and ratios of neighbouring turns. Nothing else should run on
 the machine. Weights are random: speed does not depend on them.
@@ -168,7 +168,7 @@ def _training(config: NetworkConfig, arguments: argparse.Namespace) -> dict[str,
     labels = np.random.default_rng(1).integers(0, CLASSES, n_images)
     head = LOSSES["cosface"](CLASSES, config.embedding_dim, scale=64.0, seed=0)
     student = Student(build_network(config, seed=0), head)
-    training = TrainingConfig(epochs=10**6, batch=arguments.batch)
+    training = TrainingConfig(epochs=10**6, batch=arguments.batch, augment="flip")
     trainer = Trainer(_fabric(), student, TrainingData(pixels, labels), training, compiled=not arguments.no_compile)
     peer = EagerLoop(config, pixels, labels, arguments.batch)
     sides = {"synthface": lambda: list(trainer.run_epoch()), "eager loop": peer.epoch}

@@ -26,11 +26,10 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: processes share the cores
 
-from recognition_runs import Benchmark, accuracy_cells, percent, size_of, summary, train
+from recognition_runs import Benchmark, accuracy_cells, exit_code, percent, publish, size_of, summary, train
 
 from synthface.core.errors import SynthfaceError
 from synthface.core.hashing import sha256_json
-from synthface.core.run_record import write_json
 from synthface.data import FaceSet
 from synthface.workflows import split
 from synthface.workflows.progress import track
@@ -94,12 +93,7 @@ class Job:
 
 def main() -> int:
     """Tune, train, score and write the table."""
-    arguments = _arguments()
-    try:
-        return _compare(arguments)
-    except SynthfaceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
+    return exit_code(_compare, _arguments())
 
 
 def _arguments() -> argparse.Namespace:
@@ -137,10 +131,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     size = size_of(settings.side, settings.width, settings.embedding_dim)
     result = {"settings": settings, "size": size, "images": len(people), "people": len(people.identities)}
     result |= {"pairs": len(benchmark.drawn.same), "rows": rows}
-    write_json(arguments.out / "losses.json", result)
-    table = markdown(result, settings)
-    (arguments.out / "losses.md").write_text(table, encoding="utf-8")
-    print(table)
+    publish(arguments.out, "losses", result, markdown(result, settings))
     return int(any("failed" in row for row in rows))
 
 

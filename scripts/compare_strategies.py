@@ -18,12 +18,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from recognition_runs import Benchmark, accuracy_cells, percent, size_of, summary, train
+from recognition_runs import Benchmark, accuracy_cells, exit_code, percent, publish, size_of, summary, train
 
-from synthface.core.errors import SynthfaceError
 from synthface.core.hashing import sha256_json
-from synthface.core.heap import keep_freed_memory
-from synthface.core.run_record import write_json
 from synthface.core.seeds import numpy_generator
 from synthface.data import FaceSet, FaceSetWriter
 from synthface.workflows.progress import track
@@ -34,13 +31,7 @@ TARGETS = {"classification": 0.75, "transfer": 0.96, "combined": 0.96}
 
 def main() -> int:
     """Train, score, print; exit code 1 where the generated set misses a target."""
-    arguments = _arguments()
-    keep_freed_memory()
-    try:
-        return _compare(arguments)
-    except SynthfaceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
+    return exit_code(_compare, _arguments())
 
 
 def _arguments() -> argparse.Namespace:
@@ -86,9 +77,8 @@ def _compare(arguments: argparse.Namespace) -> int:
         rows.append(row | summary(benchmark, folders))
     size = size_of(arguments.side, arguments.width, arguments.embedding_dim)
     settings = {key: str(value) for key, value in vars(arguments).items()}
-    write_json(arguments.out / "strategies.json", {"settings": settings, "size": size, "rows": rows})
-    (arguments.out / "strategies.md").write_text(markdown(rows, size, arguments), encoding="utf-8")
-    print(markdown(rows, size, arguments))
+    result = {"settings": settings, "size": size, "rows": rows}
+    publish(arguments.out, "strategies", result, markdown(rows, size, arguments))
     met = [row["accuracy"] >= TARGETS[row["strategy"]] for row in rows if row["set"] == "synthetic"]
     return int(not all(met))
 

@@ -3,10 +3,12 @@
 Every training is a run folder of its own, so it resumes like any other; its scores on the benchmark lie beside it.
 """
 
+import argparse
 import contextlib
 import io
 import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.core.errors import DataError
+from synthface.core.errors import DataError, SynthfaceError
+from synthface.core.heap import keep_freed_memory
+from synthface.core.run_record import write_json
 from synthface.data import FaceSet
 from synthface.data.image_cache import image_cache
 from synthface.metrics.disjoint_pairs import PairRows, disjoint_pairs
@@ -106,6 +110,23 @@ class Benchmark:
         first, second = self.identities[self.drawn.rows].T
         interval = bootstrap_by_identity(mean, first, second, n_replicates=replicates, seed=self.seed)["accuracy"]
         return interval.low, interval.high
+
+
+def exit_code(study: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    """Run a study and return its exit code; what the user has to mend is said in a line, and is a 3."""
+    keep_freed_memory()
+    try:
+        return study(arguments)
+    except SynthfaceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+
+
+def publish(out: Path, name: str, result: dict[str, Any], table: str) -> None:
+    """Write NAME.json and NAME.md, and print the table."""
+    write_json(out / f"{name}.json", result)
+    (out / f"{name}.md").write_text(table, encoding="utf-8")
+    print(table)
 
 
 def train(**settings: Any) -> dict[str, Any]:

@@ -32,5 +32,5 @@ def test_sides_that_differ_are_not_compared() -> None:
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)
     terms = {"identity": 1.0, "prior": 2.0, "tv_l1": 3.0}
-    with pytest.raises(SystemExit, match="ours does not compute what peer does"):
-        bench.agree({"peer": lambda: terms, "ours": lambda: {**terms, "prior": 2.1}})
+    with pytest.raises(SystemExit, match="eager does not compute what peer does"):
+        bench.agree({"peer": lambda: terms, bench.EAGER: lambda: {**terms, "prior": 2.1}})

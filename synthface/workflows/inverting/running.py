@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from inversion import GroupResult, StepReport
     from inversion.target_set import TargetSet
+    from synthface.workflows.invert import Options
 
 GROUPS = "groups"  # folder of what is known of finished groups, until the end
 _SHOWN_SHARES = (0.0, 0.04, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)  # of the steps: much happens early
 _MOST_FOLLOWED = 8  # targets whose images are kept along the way
 
 
-def run_arm(arm: Arm, targets: "TargetSet", writer: FaceSetWriter, fabric: Any, *, seed: int, compiled: bool) -> None:
+def run_arm(arm: Arm, targets: "TargetSet", writer: FaceSetWriter, fabric: Any, options: "Options") -> None:
     """Optimise the groups that have no file yet; each process takes every so-many-th group.
 
     Images are written before their group's file: a group whose file stands is whole. Nothing of a finished group
@@ -40,9 +41,10 @@ def run_arm(arm: Arm, targets: "TargetSet", writer: FaceSetWriter, fabric: Any, 
         arm.model,
         arm.vectors,
         arm.config,
-        seed,
+        options.seed,
         skip=set(range(n_groups)) - (mine - done),
-        compile_step=compiled,
+        compile_step=options.compile,
+        half=options.half,
         extras=arm.extras,
     )
     (writer.working / GROUPS).mkdir(exist_ok=True)
@@ -59,7 +61,7 @@ def run_arm(arm: Arm, targets: "TargetSet", writer: FaceSetWriter, fabric: Any, 
             album.look(report)
         if report.finished is None:
             continue
-        _save_images(arm, report.finished, targets, writer, seed)
+        _save_images(arm, report.finished, targets, writer, options.seed)
         if arm.name == MAIN and report.group == 0:
             write_atomic(writer.working / GROUPS / "progress.npz", album.to_npz())
         bare = replace(report.finished, images=report.finished.images[:0])
