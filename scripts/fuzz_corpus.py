@@ -412,7 +412,7 @@ def _image(_: Path) -> dict[str, bytes]:
 
 
 def _read_image(folder: Path) -> None:
-    from synthface.data.formats.item import image_header
+    from synthface.data.formats.image_header import image_header
     from synthface.data.images import decode_image
 
     content = (folder / "a.jpg").read_bytes()

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: the real photos and recognisers, where they are present."""
 
+import datetime
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -55,3 +56,61 @@ def write_faceset() -> FaceSetMaker:
         return out
 
     return write
+
+
+@pytest.fixture
+def make_certificate(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """A function that writes a chain and a key such as C2PA takes, of an authority that nobody knows."""
+
+    def make(
+        kind: str = "P-256", *, number: int = 2, password: bytes | None = None, folder: Path = tmp_path
+    ) -> tuple[Path, Path]:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives import serialization as pem
+        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+        made = {
+            "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+            "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+            "Ed25519": ed25519.Ed25519PrivateKey.generate,
+            "RSA": lambda: rsa.generate_private_key(65537, 2048),
+        }
+        root_key, key = made["P-256"](), made[kind]()
+
+        def certificate(name: str, number: int, public_key: object, *, is_root: bool) -> x509.Certificate:
+            def named(name: str) -> x509.Name:
+                parts = {NameOID.COMMON_NAME: name, NameOID.ORGANIZATION_NAME: "Test"}
+                return x509.Name([x509.NameAttribute(*part) for part in parts.items()])
+
+            uses = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+                                  "encipher_only", "decipher_only"), False)  # fmt: skip
+            identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)
+            issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
+            builder = x509.CertificateBuilder(
+                named("An authority"), named(name), public_key, number,
+                datetime.datetime(2020, 1, 1), datetime.datetime(2100, 1, 1),
+            )  # fmt: skip
+            for extension, critical in (
+                (x509.BasicConstraints(ca=is_root, path_length=None), True),
+                (x509.KeyUsage(digital_signature=not is_root, key_cert_sign=is_root, crl_sign=is_root, **uses), True),
+                (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False),
+                (identifier, False),
+                (issuer, False),
+            ):
+                if not (is_root and isinstance(extension, x509.ExtendedKeyUsage)):
+                    builder = builder.add_extension(extension, critical)
+            return builder.sign(root_key, hashes.SHA256())
+
+        chain = [
+            certificate("A publisher", number, key.public_key(), is_root=False),
+            certificate("An authority", 1, root_key.public_key(), is_root=True),
+        ]
+        (folder / "chain.pem").write_bytes(b"".join(part.public_bytes(pem.Encoding.PEM) for part in chain))
+        lock = pem.BestAvailableEncryption(password) if password else pem.NoEncryption()
+        name = "locked.pem" if password else "key.pem"
+        (folder / name).write_bytes(key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, lock))
+        return folder / "chain.pem", folder / name
+
+    return make

@@ -5,6 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+# json.dumps makes an encoder a call, which takes longer than a record
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def sha256_bytes(content: bytes) -> str:
     """Return the hexadecimal SHA-256 of bytes."""
@@ -24,4 +27,4 @@ def sha256_json(value: Any) -> str:
 
 def canonical_json(value: Any) -> str:
     """Return one line of JSON that is the same for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)

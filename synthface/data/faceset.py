@@ -20,7 +20,7 @@ FORMAT = "synthface-faceset"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.jsonl"
 INFO = "faceset.json"
-LEFT_OUT = "left_out.jsonl"
+LEFT_OUT = "left_out.jsonl"  # only where something was
 Kind = Literal["real", "synthetic", "inverted"]
 
 
@@ -52,8 +52,10 @@ class FaceRecord:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "FaceRecord":
         """Read a manifest line; unknown keys of later versions are ignored."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{key: item for key, item in value.items() if key in known})
+        return cls(**{key: item for key, item in value.items() if key in _RECORD_FIELDS})
+
+
+_RECORD_FIELDS = frozenset(field.name for field in fields(FaceRecord))
 
 
 @dataclass(frozen=True)

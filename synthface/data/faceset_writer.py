@@ -44,6 +44,7 @@ class FaceSetWriter:
         self.working = partial_path(self.out)
         self.is_complete = self._already_made()
         self._done = DigestSet()
+        self._folder: str | None = None  # of the last image
         self._journal: Journal | None = None
         if not self.is_complete:
             self._open(rank)
@@ -90,7 +91,9 @@ class FaceSetWriter:
         """Say whether a source has been noted as giving no image, in this run or an earlier one."""
         return _key({"left_out": source}) in self._done
 
-    def add(self, path: str, image: NDArray[np.uint8] | bytes, *, identity: str, **fields: Any) -> None:
+    def add(
+        self, path: str, image: NDArray[np.uint8] | bytes, *, identity: str, sha256: str | None = None, **fields: Any
+    ) -> None:
         """Write one image and its record.
 
         Args:
@@ -98,6 +101,7 @@ class FaceSetWriter:
             image: [height, width, 3] uint8, written as PNG, or the bytes of an image file taken as they are
                 (then ``width`` and ``height`` must be among the fields).
             identity: who the image shows.
+            sha256: of those bytes, where the caller has it.
             fields: further fields of FaceRecord.
         """
         if isinstance(image, bytes):
@@ -105,15 +109,16 @@ class FaceSetWriter:
         else:
             content = encode_png(image)
             fields |= {"height": image.shape[0], "width": image.shape[1]}
-        file = self.working / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        self._append(FaceRecord(path=path, identity=identity, sha256=sha256_bytes(content), **fields).to_json())
+        self._make_folder(path)
+        with open(f"{self.working}/{path}", "wb") as stream:  # noqa: PTH123  (a Path takes half as long as the file)
+            stream.write(content)
+        digest = sha256 or sha256_bytes(content)
+        self._append(FaceRecord(path=path, identity=identity, sha256=digest, **fields).to_json())
 
     def add_file(self, record: FaceRecord, file: Path) -> None:
         """Take an image of another FaceSet under its record: a hard link where the disk allows it, else a copy."""
         target = self.working / record.path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(record.path)
         target.unlink(missing_ok=True)
         try:
             target.hardlink_to(file)
@@ -122,6 +127,13 @@ class FaceSetWriter:
         except OSError:  # another disk, or one without links
             shutil.copyfile(file, target)
         self._append(record.to_json())
+
+    def _make_folder(self, path: str) -> None:
+        """Make the folder of an image, if it is not the last one's."""
+        folder = path.rpartition("/")[0]
+        if folder != self._folder:
+            (self.working / folder).mkdir(parents=True, exist_ok=True)
+            self._folder = folder
 
     def leave_out(self, source: str, reason: str) -> None:
         """Note a source that gave no image, and why."""
@@ -169,6 +181,8 @@ class FaceSetWriter:
                 if is_image:
                     digest.update(content)
                     identities.add(json.loads(line)["identity"])
+        if not counts[False]:
+            (self.working / LEFT_OUT).unlink()
         return {
             "n_images": counts[True],
             "n_identities": len(identities),

@@ -8,13 +8,21 @@ audited, byte for byte, and anybody can check that (``unmark_file``).
 import io
 import struct
 import warnings
-import zlib
-from collections.abc import Iterator
 from xml.sax.saxutils import quoteattr
 
 from PIL import Image, UnidentifiedImageError
 
 from synthface.core.errors import DataError
+from synthface.data.image_containers import (
+    JPEG_START,
+    PNG_START,
+    jpeg_segments,
+    png_chunk,
+    png_chunks,
+    webp_chunk,
+    webp_chunks,
+    webp_file,
+)
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -29,8 +37,6 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  </rdf:RDF>
 </x:xmpmeta>
 <?xpacket end="r"?>"""
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8"
 _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _PNG_XMP = XMP_KEYWORD.encode() + b"\x00\x00\x00\x00\x00"  # not compressed, no language, no translated keyword
 _WEBP_XMP, _WEBP_ALPHA = 0x04, 0x10  # flags of the VP8X chunk
@@ -56,14 +62,14 @@ def mark_file(content: bytes, set_id: str) -> bytes:
 
 
 def _with_packet(content: bytes, packet: bytes) -> bytes:
-    if content.startswith(_PNG):
-        chunks = list(_png_chunks(content))
-        return b"".join([_PNG, *chunks[:1], _png_chunk(b"iTXt", _PNG_XMP + packet), *chunks[1:]])
-    if content.startswith(_JPEG):
-        segments, rest_of_file = _jpeg_segments(content)
+    if content.startswith(PNG_START):
+        chunks = list(png_chunks(content))
+        return b"".join([PNG_START, *chunks[:1], png_chunk(b"iTXt", _PNG_XMP + packet), *chunks[1:]])
+    if content.startswith(JPEG_START):
+        segments, rest_of_file = jpeg_segments(content)
         after = next((k for k, part in enumerate(segments) if not _leads_a_jpeg(part)), len(segments))
         segment = b"\xff\xe1" + struct.pack(">H", 2 + len(_JPEG_XMP) + len(packet)) + _JPEG_XMP + packet
-        return b"".join([_JPEG, *segments[:after], segment, *segments[after:], rest_of_file])
+        return b"".join([JPEG_START, *segments[:after], segment, *segments[after:], rest_of_file])
     return _mark_webp(content, packet)
 
 
@@ -73,17 +79,17 @@ def unmark_file(content: bytes) -> bytes:
     Raises:
         DataError: no PNG, JPEG or WebP file, or damaged.
     """
-    if content.startswith(_PNG):
-        return _PNG + b"".join(chunk for chunk in _png_chunks(content) if not _is_png_xmp(chunk))
-    if content.startswith(_JPEG):
-        segments, rest_of_file = _jpeg_segments(content)
-        return _JPEG + b"".join(part for part in segments if not part[4:].startswith(_JPEG_XMP)) + rest_of_file
-    chunks = [chunk for chunk in _webp_chunks(content) if chunk[:4] != b"XMP "]
+    if content.startswith(PNG_START):
+        return PNG_START + b"".join(chunk for chunk in png_chunks(content) if not _is_png_xmp(chunk))
+    if content.startswith(JPEG_START):
+        segments, rest_of_file = jpeg_segments(content)
+        return JPEG_START + b"".join(part for part in segments if not part[4:].startswith(_JPEG_XMP)) + rest_of_file
+    chunks = [chunk for chunk in webp_chunks(content) if chunk[:4] != b"XMP "]
     if len(chunks) == 2 and chunks[0][:4] == b"VP8X":
         del chunks[0]  # it was put there for the mark alone
     elif chunks[0][:4] == b"VP8X":
         chunks[0] = _with_flags(chunks[0], chunks[0][8] & ~_WEBP_XMP)
-    return _webp_file(chunks)
+    return webp_file(chunks)
 
 
 def find_packet(content: bytes) -> str | None:
@@ -93,13 +99,13 @@ def find_packet(content: bytes) -> str | None:
         DataError: no PNG, JPEG or WebP file, or damaged.
     """
     packets: list[bytes]
-    if content.startswith(_PNG):
-        packets = [chunk[8 + len(_PNG_XMP) : -4] for chunk in _png_chunks(content) if _is_png_xmp(chunk)]
-    elif content.startswith(_JPEG):
-        parts = [part[4:] for part in _jpeg_segments(content)[0]]
+    if content.startswith(PNG_START):
+        packets = [chunk[8 + len(_PNG_XMP) : -4] for chunk in png_chunks(content) if _is_png_xmp(chunk)]
+    elif content.startswith(JPEG_START):
+        parts = [part[4:] for part in jpeg_segments(content)[0]]
         packets = [part[len(_JPEG_XMP) :] for part in parts if part.startswith(_JPEG_XMP)]
     else:
-        chunks = [chunk for chunk in _webp_chunks(content) if chunk[:4] == b"XMP "]
+        chunks = [chunk for chunk in webp_chunks(content) if chunk[:4] == b"XMP "]
         packets = [chunk[8 : 8 + int.from_bytes(chunk[4:8], "little")] for chunk in chunks]
     return packets[0].decode("utf-8", "replace") if packets else None
 
@@ -114,35 +120,8 @@ def read_mark(content: bytes) -> str | None:
     return packet if packet is not None and DIGITAL_SOURCE_TYPE in packet else None
 
 
-def _png_chunks(content: bytes) -> Iterator[bytes]:
-    at = len(_PNG)
-    while at < len(content):
-        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
-        if end > len(content):
-            raise DataError("a PNG file that ends inside a chunk")
-        yield content[at:end]
-        at = end
-
-
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def _is_png_xmp(chunk: bytes) -> bool:
     return chunk[4:8] == b"iTXt" and chunk[8:].startswith(_PNG_XMP)
-
-
-def _jpeg_segments(content: bytes) -> tuple[list[bytes], bytes]:
-    """Split a JPEG file's segments up to the first scan from the rest of the file."""
-    segments: list[bytes] = []
-    at = 2
-    while content[at : at + 2] != b"\xff\xda":
-        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-        if content[at : at + 1] != b"\xff" or end < at + 4 or end > len(content):
-            raise DataError("a JPEG file with damaged segments")
-        segments.append(content[at:end])
-        at = end
-    return segments, content[at:]
 
 
 def _leads_a_jpeg(segment: bytes) -> bool:
@@ -151,7 +130,7 @@ def _leads_a_jpeg(segment: bytes) -> bool:
 
 
 def _mark_webp(content: bytes, packet: bytes) -> bytes:
-    chunks = list(_webp_chunks(content))
+    chunks = list(webp_chunks(content))
     if chunks[0][:4] == b"VP8X":
         chunks[0] = _with_flags(chunks[0], chunks[0][8] | _WEBP_XMP)
     else:
@@ -164,31 +143,9 @@ def _mark_webp(content: bytes, packet: bytes) -> bytes:
             raise DataError("a damaged WebP file") from None
         flags = _WEBP_XMP | (_WEBP_ALPHA if has_alpha else 0)
         size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-        chunks.insert(0, _webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size))
-    return _webp_file([*chunks, _webp_chunk(b"XMP ", packet)])
-
-
-def _webp_chunks(content: bytes) -> Iterator[bytes]:
-    if content[:4] != b"RIFF" or content[8:12] != b"WEBP" or len(content) < 20:
-        raise DataError("no PNG, JPEG or WebP image")
-    at = 12
-    while at < len(content):
-        length = int.from_bytes(content[at + 4 : at + 8], "little")
-        end = at + 8 + length + length % 2
-        if len(content) < end or at + 8 > len(content):
-            raise DataError("a WebP file that ends inside a chunk")
-        yield content[at:end]
-        at = end
-
-
-def _webp_chunk(kind: bytes, data: bytes) -> bytes:
-    return kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+        chunks.insert(0, webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size))
+    return webp_file([*chunks, webp_chunk(b"XMP ", packet)])
 
 
 def _with_flags(chunk: bytes, flags: int) -> bytes:
     return chunk[:8] + bytes([flags]) + chunk[9:]
-
-
-def _webp_file(chunks: list[bytes]) -> bytes:
-    body = b"WEBP" + b"".join(chunks)
-    return b"RIFF" + struct.pack("<I", len(body)) + body

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from synthface.core.errors import DataError
-from synthface.data.untrusted import MAX_TEXT_BYTES, printable, read_json_object, safe_identity, safe_name
+from synthface.data.untrusted import json_lines, printable, read_json_object, safe_identity, safe_name
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _KINDS = ("real", "synthetic", "inverted")
 _NUMBER = (int, float)
-_TYPES: dict[str, tuple[type, ...]] = {
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "source": (str,),
     "alignment": (str,),
     "landmarks": (list,),
@@ -26,7 +26,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "psi": _NUMBER,
     "noise_mode": (str,),
     "code": (dict,),
-    "encoded_from": (dict,),
+    "processing": (dict,),
 }
 
 
@@ -43,10 +43,15 @@ def checked_line(line: bytes) -> dict[str, Any]:
         raise DataError("its sha256 is no hash")
     if not all(_is(value.get(side), (int,)) and 0 < value[side] < 2**31 for side in ("width", "height")):
         raise DataError("its width and height are no sizes in pixels")
-    for key, types in _TYPES.items():
-        if value.get(key) is not None and not _is(value[key], types):
-            raise DataError(f"its {key} is {printable(value[key])}")
+    for key, item in value.items():
+        if item is not None and key in _FIELD_TYPES and not is_field(key, item):
+            raise DataError(f"its {key} is {printable(item)}")
     return value
+
+
+def is_field(key: str, value: Any) -> bool:
+    """Say whether a record can have such a field, beside those that every record has."""
+    return key in _FIELD_TYPES and _is(value, _FIELD_TYPES[key])
 
 
 def check_info(info: dict[str, Any]) -> None:
@@ -65,19 +70,19 @@ def check_info(info: dict[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a manifest as checked JSON, one in memory at a time.
+    """Return the lines of a manifest as checked JSON, one in memory at a time.
 
     Raises:
         DataError: names the line that is no record.
     """
-    with path.open("rb") as stream:
-        number = 0
-        while line := stream.readline(MAX_TEXT_BYTES + 2):
-            number += 1
-            try:
-                yield checked_line(line)
-            except DataError as error:
-                raise DataError(f"{path}, line {number}: no record of an image ({error})") from None
+    return json_lines(path, _record_line)
+
+
+def _record_line(line: bytes) -> dict[str, Any]:
+    try:
+        return checked_line(line)
+    except DataError as error:
+        raise DataError(f"no record of an image ({error})") from None
 
 
 def _is(value: Any, types: tuple[type, ...]) -> bool:

@@ -1,7 +1,11 @@
 """What is checked of names, labels and JSON that strangers wrote, before anything is done with them."""
 
 import json
+import math
+import re
 import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from synthface.core.errors import DataError
@@ -10,6 +14,9 @@ from synthface.core.hashing import canonical_json
 MAX_TEXT_BYTES = 2**20  # one JSON object
 _MAX_NAME_BYTES = 200  # of one part of a path; the common file systems take 255
 _MAX_DEPTH = 16
+_PLAIN_PART = rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{_MAX_NAME_BYTES - 1}}}"
+_PLAIN_NAME = re.compile(rf"{_PLAIN_PART}(/{_PLAIN_PART}){{0,{_MAX_DEPTH - 1}}}")  # nearly all names
+_MANY_BRACKETS = 64
 
 
 def safe_name(name: object) -> str:
@@ -20,6 +27,8 @@ def safe_name(name: object) -> str:
     """
     if not isinstance(name, str):
         raise DataError("a name that is no text")
+    if _PLAIN_NAME.fullmatch(name):
+        return name
     parts = name.split("/")
     bad_part = any(part in ("", ".", "..") or len(part.encode("utf-8", "replace")) > _MAX_NAME_BYTES for part in parts)
     if bad_part or len(parts) > _MAX_DEPTH or not is_plain_text(name) or "\\" in name or ":" in parts[0]:
@@ -74,8 +83,10 @@ def read_json_object(text: bytes | str) -> dict[str, Any]:
     if len(text) > MAX_TEXT_BYTES:
         raise DataError(f"metadata of more than {MAX_TEXT_BYTES // 2**20} MB")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-        canonical_json(value).encode()  # halves of surrogate pairs parse, but cannot be written
+        words = (text.encode() if isinstance(text, str) else text).decode()
+        value = _DECODER.decode(words)
+        if "\\u" in words or words.count("[") + words.count("{") > _MANY_BRACKETS:
+            canonical_json(value).encode()  # halves of surrogate pairs, and deep nests, parse, but cannot be written
     except (ValueError, RecursionError) as error:
         raise DataError(f"metadata that is no JSON ({error!s:.80})") from None
     if not isinstance(value, dict):
@@ -83,5 +94,35 @@ def read_json_object(text: bytes | str) -> dict[str, Any]:
     return value
 
 
+def json_lines(path: Path, read: Callable[[bytes], dict[str, Any]] = read_json_object) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a JSONL file that a stranger wrote, one in memory at a time.
+
+    Args:
+        path: the file.
+        read: parses and checks a line; its DataError gives the reason alone.
+
+    Raises:
+        DataError: names the line that cannot be read.
+    """
+    with path.open("rb") as stream:
+        number = 0
+        while line := stream.readline(MAX_TEXT_BYTES + 2):
+            number += 1
+            try:
+                yield read(line)
+            except DataError as error:
+                raise DataError(f"{path}, line {number}: {error}") from None
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:20]} is no number that can be kept")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

@@ -210,7 +210,7 @@ def _measures(folder: Path | None, faceset: "FaceSet") -> list[tuple[str, str]]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    from synthface.data.formats.item import read_json_object
+    from synthface.data.untrusted import read_json_object
 
     try:
         return read_json_object(path.read_bytes())

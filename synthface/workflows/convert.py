@@ -6,7 +6,6 @@ no path leaves its folder, no pickle is executed, sizes are limited. What was wr
 and hashes, before it gets its name. A conversion that was stopped starts anew (to a FaceSet: goes on).
 """
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthface.core.errors import ConfigError, DataError
+from synthface.workflows.existing_results import existing_results
 from synthface.workflows.progress import track
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ synthface convert lfw.bin --to faceset --out lfw
 synthface convert faces --to bin --pairs pairs.txt --out mine.bin
 """
 PAIRS = "pairs.jsonl"  # in a FaceSet made from a .bin: which of its images are compared
-_SETTINGS = ("config", "inputs")
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +98,7 @@ def _to_folder(options: Options, source: "Source", record: dict[str, Any]) -> in
     from synthface.core.run_record import write_json
     from synthface.data.formats import CONVERSION, ContentSum, open_sink, open_source
 
-    if _already_made(options.out, record):
-        logger.info("%s is already complete: nothing to do", options.out)
+    if existing_results(options.out, CONVERSION, record) is not None:
         return 0
     total = ContentSum()
     with atomic_folder(options.out) as working:
@@ -117,21 +115,6 @@ def _to_folder(options: Options, source: "Source", record: dict[str, Any]) -> in
         _compare(total, open_source(working), options.out)
     _report(options, total)
     return 0
-
-
-def _already_made(out: Path, record: dict[str, Any]) -> bool:
-    from synthface.data.formats import CONVERSION
-
-    if not out.exists():
-        return False
-    try:
-        made_by = json.loads((out / CONVERSION).read_text(encoding="utf-8"))["made_by"]
-        same = all(made_by[key] == record[key] for key in _SETTINGS)
-    except (OSError, ValueError, KeyError, TypeError):
-        same = False
-    if not same:
-        raise ConfigError(f"--out {out} already exists and holds something else; give another path or remove it")
-    return True
 
 
 def _to_faceset(options: Options, source: "Source", record: dict[str, Any]) -> int:

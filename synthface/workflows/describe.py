@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synthface.core.errors import DataError
 from synthface.workflows.compute import Compute, is_first_process, launch_fabric
+from synthface.workflows.existing_results import existing_results
 from synthface.workflows.progress import track
 
 if TYPE_CHECKING:
@@ -57,12 +58,13 @@ def run(options: Options) -> None:
     """Describe every image, and sum up."""
     from synthface.data import FaceSet
     from synthface.workflows.describing.folder import SidecarFolder
+    from synthface.workflows.describing.sidecar import SUMMARY
 
     faceset = FaceSet.load(options.faceset, flag="FACESET")
     if not len(faceset):
         raise DataError(f"{faceset.root} holds no images, so there is nothing to describe")
     record = _record(options, faceset)
-    if SidecarFolder.is_there(options.out, record):
+    if existing_results(options.out, SUMMARY, record) is not None:
         if is_first_process():
             print(f"{len(faceset):,} images are described already: {options.out}")
         return

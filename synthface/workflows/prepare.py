@@ -209,11 +209,12 @@ def _report(faceset: "FaceSet", n_files: int) -> None:
 
     info = faceset.info
     print(f"{info['n_images']:,} faces of {info['n_identities']:,} people in {faceset.root}")
-    lines = (faceset.root / LEFT_OUT).read_text(encoding="utf-8").splitlines()
+    left_out = faceset.root / LEFT_OUT  # absent where nothing was
+    lines = left_out.read_text(encoding="utf-8").splitlines() if left_out.is_file() else []
     reasons = Counter(json.loads(line)["reason"] for line in lines)
     if reasons:
-        print(f"{len(lines):,} of {n_files:,} files left out; each with its reason in {faceset.root / LEFT_OUT}:")
+        print(f"{len(lines):,} of {n_files:,} files left out; each with its reason in {left_out}:")
     for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
         print(f"{count:>8,}  {reason}")
     if not len(faceset):
-        raise DataError(f"none of the {n_files:,} files gave a face; see {faceset.root / LEFT_OUT}")
+        raise DataError(f"none of the {n_files:,} files gave a face; see {left_out}")

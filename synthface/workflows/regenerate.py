@@ -107,7 +107,7 @@ def _draw(records: "list[FaceRecord]", file: Path, writer: "FaceSetWriter", fabr
         if record.processing is not None:
             item = processed_again(item, record.processing)
         made = record_of(item).to_json()
-        for key in ("path", "identity", "sha256"):
+        for key in ("path", "identity"):
             del made[key]
         writer.add(path, item.content, identity=identity, **made)
 
@@ -118,8 +118,9 @@ def _compare(
     """Return the two files that tell how the images of ``working`` differ from the ledger."""
     from synthface.data.faceset import MANIFEST, read_manifest
     from synthface.workflows.releasing.comparison import Difference, compare_images, summary, told_apart
+    from synthface.workflows.releasing.marked_items import unsigned_sha256
 
-    expected = {record.path: record.sha256 for record in records}
+    expected = {record.path: unsigned_sha256(record) for record in records}
     differing = {r.path for r in read_manifest(working / MANIFEST) if r.sha256 != expected[r.path]}
     found: dict[str, Difference] = {}
     for path, original in ledger.images(differing) if differing else ():

@@ -20,10 +20,12 @@ from synthface.workflows.releasing.description import Encoding, Packing
 
 if TYPE_CHECKING:
     from synthface.data import FaceSet
+    from synthface.data.content_credentials import CredentialSigner
 
 EXAMPLES = """
 synthface release synthetic --audit audit --out release
 synthface release synthetic --audit audit --format webdataset --encoding jpeg --quality 95 --out shards
+synthface release synthetic --audit audit --c2pa-certificate chain.pem --c2pa-key key.pem --out release
 synthface release synthetic --out release --acknowledge-risk "internal test, will not leave the building"
 """
 
@@ -44,6 +46,8 @@ class Options:
         sidecar: folder that 'synthface describe' wrote for this very set, to go with it.
         measure: folder that 'synthface measure' wrote for this very set, for the cards.
         card: what only the publisher can say on the cards.
+        c2pa_certificate: PEM file with your certificate and its chain; every image then also gets a C2PA manifest.
+        c2pa_key: PEM file with the private key of that certificate.
         acknowledge_risk: release without a PASS, for this reason, which is printed on the cards.
     """
 
@@ -57,9 +61,13 @@ class Options:
     sidecar: Path | None = None
     measure: Path | None = None
     card: Stated = field(default_factory=Stated)
+    c2pa_certificate: Path | None = None
+    c2pa_key: Path | None = None
     acknowledge_risk: str | None = None
 
     def __post_init__(self) -> None:
+        if (self.c2pa_certificate is None) != (self.c2pa_key is None):
+            raise ConfigError("--c2pa-certificate and --c2pa-key belong together; give both or neither")
         reason = self.acknowledge_risk
         if reason is not None and (len(reason.strip()) < 10 or not reason.isprintable()):
             raise ConfigError(f"--acknowledge-risk {reason!r}: give the reason in one line; the cards print it")
@@ -103,7 +111,10 @@ def run(options: Options) -> None:
         **({"measure": sha256_json(measure)} if measure else {}),
         **({"sidecar": sidecar.summary["sidecar_sha256"]} if sidecar else {}),
     }
-    record = run_record("release", options.decides(faceset.kind) | {"clearance": clearance.to_json()}, inputs=inputs)
+    signer = _signer(options)
+    c2pa = None if signer is None else signer.describe()
+    config = options.decides(faceset.kind) | {"clearance": clearance.to_json(), "c2pa": c2pa}
+    record = run_record("release", config, inputs=inputs)
     documents = Documents(
         faceset=faceset,
         clearance=clearance,
@@ -115,6 +126,7 @@ def run(options: Options) -> None:
         measure=measure,
         sidecar=sidecar,
         stated=options.card,
+        c2pa=c2pa,
     )
     items = track(
         marked_items(faceset.root, set_id(faceset), options.encoding, options.quality),
@@ -123,15 +135,25 @@ def run(options: Options) -> None:
     )
     if options.format == "folders":
         extra = {key: faceset.info[key] for key in ("generator",) if key in faceset.info}
-        written = write_faceset(options.out, items, record=record, documents=documents, extra=extra)
+        written = write_faceset(options.out, items, signer=signer, record=record, documents=documents, extra=extra)
     else:
-        written = write_packed(options.out, items, record=record, documents=documents, shard_size=options.shard_size)
+        written = write_packed(
+            options.out, items, signer=signer, record=record, documents=documents, shard_size=options.shard_size
+        )
     done = "released" if written else "were released already"
     print(f"{len(faceset):,} images {done}: {options.out}; check them with 'synthface verify {options.out}'")
     unstated = [name for name, value in asdict(options.card).items() if value is None and name != "title"]
     if written and unstated:
         flags = ", ".join(f"--card.{name}" for name in unstated)
         print(f"the cards say 'not recorded' where only the publisher knows; to state it, release anew with {flags}")
+
+
+def _signer(options: Options) -> "CredentialSigner | None":
+    if options.c2pa_certificate is None or options.c2pa_key is None:
+        return None
+    from synthface.data.content_credentials import CredentialSigner
+
+    return CredentialSigner(options.c2pa_certificate, options.c2pa_key)
 
 
 def _measured(faceset: "FaceSet", folder: Path | None) -> dict[str, Any] | None:

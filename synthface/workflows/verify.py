@@ -1,4 +1,4 @@
-"""Check every hash of a FaceSet, and of a release in any format also its marks, counts, sums and audit.
+"""Check every hash of a FaceSet, and of a release in any format also its marks, signatures, counts, sums and audit.
 
 A release must say of every image that it is synthetic and of this set; without their marks, its files must be those
 that were audited; nothing may be missing, changed or added. Hashes and marks show what was changed by accident or
@@ -80,8 +80,17 @@ def _check_release(options: Options) -> tuple[Iterator[str], str]:
         f"all marked and as they were made; audit: {verdict}"
         + (", looked at" if options.audit else ("" if verdict == "not audited" else "; to look at it give --audit"))
         + (f"; released all the same: {risk}" if risk else "")
+        + ("" if release.c2pa is None else f"; {_signed(release.c2pa)}")
     )
     return release_problems(options.faceset, release, options.audit), whole
+
+
+def _signed(certificate: dict[str, str]) -> str:
+    from synthface.data.content_credentials import can_read_credentials
+
+    if not can_read_credentials():
+        return "C2PA signatures not looked at: pip install 'synthface-kit[c2pa]'"
+    return f"each signed (C2PA) with the certificate of {certificate['signer']}, whose issuer was not looked at"
 
 
 def _check_faceset(root: Path) -> tuple[Iterator[str], str]:

@@ -178,6 +178,21 @@ def test_mistakes_are_named(tmp_path, monkeypatch, capsys, words, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_listed_image_behind_a_linked_folder_is_not_read(synthetic, tmp_path, capsys):
+    assert convert(synthetic, "--to", "folders", "--out", tmp_path / "set") == 0
+    person = next(path for path in (tmp_path / "set").iterdir() if path.is_dir())
+    person.rename(tmp_path / "elsewhere")
+    person.symlink_to(tmp_path / "elsewhere")
+    assert convert(tmp_path / "set", "--to", "recordio", "--out", tmp_path / "out") == 3
+    assert "is a link, which is not followed" in capsys.readouterr().err
+    person.unlink()
+    person.mkdir()
+    for file in (tmp_path / "elsewhere").iterdir():
+        (person / file.name).symlink_to(file)
+    assert convert(tmp_path / "set", "--to", "recordio", "--out", tmp_path / "out") == 3
+    assert "no regular file" in capsys.readouterr().err
+
+
 def _png_header(width, height):
     import struct
     import zlib

@@ -53,7 +53,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def left_out(folder: Path) -> dict[str, str]:
-    lines = (folder / "left_out.jsonl").read_text(encoding="utf-8").splitlines()
+    file = folder / "left_out.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return {line["left_out"]: line["reason"] for line in map(json.loads, lines)}
 
 

@@ -14,11 +14,12 @@ from synthface.cli import main
 from synthface.core.errors import AuditError
 from synthface.core.hashing import sha256_bytes
 from synthface.data import FaceSet
+from synthface.data.content_credentials import CredentialSigner, read_credential, without_credential
 from synthface.data.formats import open_source
 from synthface.data.images import encode_png
 from synthface.data.marks import DIGITAL_SOURCE_TYPE, mark_file, read_mark, unmark_file
 from synthface.workflows import release
-from synthface.workflows.releasing import writing
+from synthface.workflows.releasing import checking, writing
 from synthface.workflows.releasing.writing import files_below
 
 
@@ -53,6 +54,7 @@ def test_a_released_set_is_marked_hashed_and_keeps_its_pixels(synthetic: Path, t
         image.load()
         assert DIGITAL_SOURCE_TYPE in str(image.info)
     assert not (after.root / "report.html").exists()
+    assert not (after.root / "left_out.jsonl").exists()  # nothing was
     assert (after.root / "report_public.html").exists()
     assert "PASS" in (after.root / "README.md").read_text()
     assert main(["verify", str(after.root)]) == 0
@@ -120,6 +122,69 @@ def test_every_format_is_marked_and_bound_to_its_audit(
     manifest = options.out / "manifest.jsonl"
     manifest.write_text(manifest.read_text().replace('"identity":"p0"', '"identity":"p9"'))
     assert main(["verify", str(options.out)]) == 1
+
+
+@pytest.mark.parametrize("encoding", ["keep", "jpeg"])
+@pytest.mark.parametrize("format", ["folders", "webdataset"])
+def test_a_publisher_with_a_certificate_signs_every_image(
+    synthetic: Path,
+    tmp_path: Path,
+    make_certificate: Callable[..., tuple[Path, Path]],
+    format: Any,
+    encoding: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("c2pa", reason="c2pa-python is not installed")
+    audit = _audit(tmp_path / "audit", "PASS", FaceSet.load(synthetic).manifest_sha256)
+    chain, key = make_certificate()
+    options = release.Options(
+        faceset=synthetic, audit=audit, out=tmp_path / "release", format=format, encoding=encoding,
+        c2pa_certificate=chain, c2pa_key=key,
+    )  # fmt: skip
+    release.run(options)
+    for item in open_source(options.out).items():
+        found = read_credential(item.content)
+        assert found is not None
+        assert found.is_whole
+        assert found.signer == "A publisher"
+    for name in ("README.md", "release.json"):
+        assert "A publisher" in (options.out / name).read_text()
+    assert main(["verify", str(options.out), "--audit", str(audit)]) == 0
+    assert "each signed (C2PA) with the certificate of A publisher" in capsys.readouterr().out
+    content = {path: path.read_bytes() for path in files_below(options.out)}
+    release.run(options)  # again: nothing to do, though two signatures of one file differ
+    assert {path: path.read_bytes() for path in files_below(options.out)} == content
+    monkeypatch.setattr(checking, "can_read_credentials", lambda: False)
+    assert main(["verify", str(options.out)]) == 0
+
+
+def test_a_signature_is_part_of_the_release(
+    synthetic: Path,
+    tmp_path: Path,
+    make_certificate: Callable[..., tuple[Path, Path]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("c2pa", reason="c2pa-python is not installed")
+    chain, key = make_certificate()
+    out = tmp_path / "release"
+    reason = "internal smoke test, not for publication"
+    release.run(
+        release.Options(faceset=synthetic, out=out, c2pa_certificate=chain, c2pa_key=key, acknowledge_risk=reason)
+    )
+    signed = (out / FaceSet.load(out).records[1].path).read_bytes()
+    (tmp_path / "other").mkdir()
+    other = CredentialSigner(*make_certificate(number=3, folder=tmp_path / "other"))
+    for content, message in [
+        (signed.replace(b"c2pa.created", b"c2pa.cropped"), "changed after it was signed"),
+        (other.sign(without_credential(signed)), "signed with another certificate"),
+        (without_credential(signed), "has no C2PA manifest"),
+    ]:
+        _forge(out, 1, content)
+        assert main(["verify", str(out)]) == 1
+        assert message in capsys.readouterr().out
+    assert main(["release", str(synthetic), "--out", str(tmp_path / "x"), "--c2pa-key", str(key)]) == 3
+    assert "belong together" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("format", ["folders", "webdataset", "recordio", "parquet"])

@@ -11,7 +11,8 @@ from synthface.core.errors import DataError
 from synthface.data.faceset import INFO, FaceSet, Kind
 from synthface.data.formats.facesets import read_faceset
 from synthface.data.formats.folders import read_folders
-from synthface.data.formats.item import IMAGE_SUFFIXES, ContentSum, Item
+from synthface.data.formats.image_header import IMAGE_SUFFIXES
+from synthface.data.formats.item import ContentSum, Item
 from synthface.data.formats.parquet import count_rows, read_parquet
 from synthface.data.formats.recordio import MAGIC, read_recordio
 from synthface.data.formats.verification_bin import VerificationBin

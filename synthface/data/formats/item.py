@@ -1,58 +1,14 @@
-"""The one record that all formats exchange, its limits, and what is checked of files that strangers made."""
+"""The one record that all formats exchange, numbers for its identities, and a sum over a whole set."""
 
 import hashlib
-import io
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from synthface.core.errors import DataError
-from synthface.data.images import MAX_MEGAPIXELS
-from synthface.data.untrusted import (
-    MAX_TEXT_BYTES,
-    is_plain_text,
-    printable,
-    read_json_object,
-    safe_identity,
-    safe_label,
-    safe_name,
-)
-
-__all__ = [
-    "EXTENSIONS",
-    "IMAGE_SUFFIXES",
-    "MAX_IMAGE_BYTES",
-    "MAX_TEXT_BYTES",
-    "ContentSum",
-    "ImageHeader",
-    "Item",
-    "LabelTable",
-    "guess_suffix",
-    "image_header",
-    "is_plain_text",
-    "printable",
-    "read_json_object",
-    "safe_identity",
-    "safe_label",
-    "safe_name",
-]
-
-MAX_IMAGE_BYTES = 64 * 2**20
-EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-
-
-@dataclass(frozen=True)
-class ImageHeader:
-    """What the first bytes of an image file say: ``JPEG``, ``PNG`` or ``WEBP``, and its size in pixels."""
-
-    format: str
-    width: int
-    height: int
+from synthface.data.formats.image_header import ImageHeader, image_header
+from synthface.data.untrusted import printable
 
 
 @dataclass(frozen=True)
@@ -85,38 +41,15 @@ class Item:
         except DataError as error:
             raise DataError(f"{printable(self.name)}: {error}") from None
 
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of the image file, taken once however often it is asked for."""
+        return hashlib.sha256(self.content).hexdigest()
 
-def image_header(content: bytes) -> ImageHeader:
-    """Return kind and size of an image file; only three decoders are offered the bytes, and no pixel is decoded.
-
-    Raises:
-        DataError: no JPEG, PNG or WebP file, or over the limits of bytes or pixels.
-    """
-    if len(content) > MAX_IMAGE_BYTES:
-        raise DataError(f"an image of more than {MAX_IMAGE_BYTES // 2**20} MB")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its warnings are about sizes, which are checked below
-            with Image.open(io.BytesIO(content), formats=tuple(EXTENSIONS)) as image:
-                header = ImageHeader(str(image.format), image.width, image.height)
-    except UnidentifiedImageError:
-        raise DataError("not a JPEG, PNG or WebP image") from None
-    except Image.DecompressionBombError:
-        raise DataError(f"an image of more than {MAX_MEGAPIXELS:g} megapixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, MemoryError, TypeError) as error:
-        raise DataError(f"a damaged image ({error!s:.80})") from None
-    if header.width * header.height > MAX_MEGAPIXELS * 1e6:
-        raise DataError(f"{header.width}x{header.height} pixels is more than {MAX_MEGAPIXELS:g} megapixels")
-    if header.format not in EXTENSIONS:
-        raise DataError("not a JPEG, PNG or WebP image")
-    return header
-
-
-def guess_suffix(content: bytes) -> str:
-    """Return the file name ending that the first bytes call for; JPEG's where they are unknown."""
-    if content.startswith(b"\x89PNG"):
-        return ".png"
-    return ".webp" if content.startswith(b"RIFF") and content[8:12] == b"WEBP" else ".jpg"
+    @cached_property
+    def fingerprint(self) -> int:
+        """SHA-256 of the image file's SHA-256 and the identity, as a number."""
+        return int.from_bytes(hashlib.sha256(bytes.fromhex(self.sha256) + self.identity.encode()).digest(), "big")
 
 
 class LabelTable:
@@ -161,13 +94,12 @@ class ContentSum:
 
     def add(self, item: Item) -> None:
         """Take one image in."""
-        digest = hashlib.sha256(hashlib.sha256(item.content).digest() + item.identity.encode()).digest()
-        self._sum = (self._sum + int.from_bytes(digest, "big")) % 2**256
+        self._sum = (self._sum + item.fingerprint) % 2**256
         self.n_images += 1
 
     @property
     def sha256(self) -> str:
-        """The sum of the SHA-256 of every image with its identity, modulo 2**256."""
+        """The sum of all fingerprints, modulo 2**256."""
         return f"{self._sum:064x}"
 
     def over(self, items: Iterable[Item]) -> Iterator[Item]:

@@ -12,17 +12,10 @@ from typing import Any
 
 from synthface.core.errors import ConfigError, DataError
 from synthface.core.hashing import canonical_json
-from synthface.data.formats.item import (
-    MAX_IMAGE_BYTES,
-    Item,
-    LabelTable,
-    guess_suffix,
-    read_json_object,
-    safe_identity,
-    safe_label,
-    safe_name,
-)
-from synthface.data.formats.sidecar import item_from_metadata, item_metadata
+from synthface.data.formats.image_header import MAX_IMAGE_BYTES, guess_suffix
+from synthface.data.formats.item import Item, LabelTable
+from synthface.data.formats.sidecar import is_item_metadata, item_from_metadata, item_metadata
+from synthface.data.untrusted import read_json_object, safe_identity, safe_label, safe_name
 
 CARD = "README.md"
 _ROWS_A_GROUP = 256  # small, so that a reader holds few images at once
@@ -47,8 +40,8 @@ def read_parquet(files: list[Path]) -> Iterator[Item]:
     for file in files:
         row = 0
         try:
-            for row, (image, label, identity, metadata) in enumerate(_rows(arrow, file)):
-                yield _item(image, label, identity, metadata, f"{file.stem}/{row:09d}")
+            for row, (content, path, label, identity, metadata) in enumerate(_rows(arrow, file)):
+                yield _item(content, path, label, identity, metadata, f"{file.stem}/{row:09d}")
         except DataError as error:
             raise DataError(f"{file}, row {row}: {error}") from None
 
@@ -66,29 +59,37 @@ def _rows(arrow: ModuleType, file: Path) -> Iterator[tuple[Any, ...]]:
                 if not 0 <= table.metadata.row_group(group).total_byte_size <= _MAX_GROUP_BYTES:
                     raise DataError(f"a row group of more than {_MAX_GROUP_BYTES // 2**30} GB")
                 for batch in table.iter_batches(64, row_groups=[group], columns=columns):
-                    lists = [
-                        batch.column(name).to_pylist() if name in columns else [None] * len(batch) for name in _FEATURES
+                    told = [
+                        batch.column(name).to_pylist() if name in columns else [None] * len(batch)
+                        for name in ("label", "identity", "metadata")
                     ]
-                    yield from zip(*lists, strict=True)
+                    yield from zip(*_images(arrow, batch.column("image")), *told, strict=True)
     except (arrow.ArrowException, OSError, ValueError, TypeError, LookupError, MemoryError, OverflowError) as error:
         raise DataError(f"no whole parquet file ({' '.join(str(error).split())[:120]})") from None
 
 
-def _item(image: Any, label: Any, identity: Any, metadata: Any, name: str) -> Item:
-    content = image.get("bytes") if isinstance(image, dict) else image
+def _images(arrow: ModuleType, column: Any) -> tuple[list[Any], list[Any]]:
+    """Return files and paths of a column of images: ``{bytes, path}`` or bytes alone."""
+    if not arrow.types.is_struct(column.type):
+        return column.to_pylist(), [None] * len(column)
+    parts = dict(zip((field.name for field in column.type), column.flatten(), strict=True))
+    contents, paths = (parts[name].to_pylist() if name in parts else [None] * len(column) for name in ("bytes", "path"))
+    return contents, paths
+
+
+def _item(content: Any, path: Any, label: Any, identity: Any, metadata: Any, name: str) -> Item:
     if not isinstance(content, bytes):
         raise DataError("its image holds no bytes (a path elsewhere is not followed)")
     if len(content) > MAX_IMAGE_BYTES:
         raise DataError(f"an image of more than {MAX_IMAGE_BYTES // 2**20} MB")
     if metadata is not None:
         fields = read_json_object(metadata if isinstance(metadata, str | bytes) else "")
-        if {"identity", "name", "sha256", "fields"} <= fields.keys():
+        if is_item_metadata(fields):
             return item_from_metadata(content, fields)
     label = safe_label(label)
     if identity is None and label is None:
         raise DataError("neither 'label' nor 'identity' says who it shows")
     identity = safe_identity(f"{label:06d}" if identity is None else identity)
-    path = image.get("path") if isinstance(image, dict) else None
     return Item(content, identity, safe_name(path or name + guess_suffix(content)), label)
 
 
@@ -111,7 +112,7 @@ class ParquetSink:
         self._data.mkdir()
         self._shard_size = shard_size
         self._labels = LabelTable()
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[tuple[Any, ...]] = []  # image file, name, label, identity, metadata
         self._n_written = 0
         self._n_bytes = 0
         self._n_waiting = 0  # bytes of the images in the rows
@@ -129,14 +130,8 @@ class ParquetSink:
 
     def add(self, item: Item) -> None:
         """Write one row."""
-        self._rows.append(
-            {
-                "image": {"bytes": item.content, "path": item.name},
-                "label": self._labels.label(item),
-                "identity": item.identity,
-                "metadata": canonical_json(item_metadata(item)),
-            }
-        )
+        metadata = canonical_json(item_metadata(item))
+        self._rows.append((item.content, item.name, self._labels.label(item), item.identity, metadata))
         self._n_bytes += len(item.content)
         self._n_written += 1
         shard_is_full = self._n_written % self._shard_size == 0
@@ -155,7 +150,12 @@ class ParquetSink:
             self._writer = self._arrow.parquet.ParquetWriter(
                 self._shards[-1], self._schema, compression="none", use_dictionary=False, write_statistics=False
             )
-        self._writer.write_table(self._arrow.Table.from_pylist(self._rows, schema=self._schema))
+        contents, names, *others = map(list, zip(*self._rows, strict=True))
+        image, *types = (field.type for field in self._schema)
+        files = [self._arrow.array(contents, image[0].type), self._arrow.array(names, image[1].type)]
+        columns = [self._arrow.array(values, type) for values, type in zip(others, types, strict=True)]
+        images = self._arrow.StructArray.from_arrays(files, fields=list(image))
+        self._writer.write_table(self._arrow.Table.from_arrays([images, *columns], schema=self._schema))
         self._rows.clear()
         self._n_waiting = 0
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from synthface.core.errors import DataError
-from synthface.data.formats.item import MAX_IMAGE_BYTES, Item, LabelTable, guess_suffix
+from synthface.data.formats.image_header import MAX_IMAGE_BYTES, guess_suffix
+from synthface.data.formats.item import Item, LabelTable
 from synthface.data.formats.sidecar import SIDECAR, metadata_line, with_sidecar
 
 MAGIC = struct.pack("<I", 0xCED7230A)

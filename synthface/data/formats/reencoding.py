@@ -9,9 +9,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from synthface.core.errors import DataError
-from synthface.data.formats.item import Item, printable
+from synthface.data.formats.item import Item
 from synthface.data.images import decode_image
 from synthface.data.marks import XMP_KEYWORD
+from synthface.data.untrusted import printable
 
 Encoding = Literal["jpeg", "png", "webp"]
 

@@ -5,15 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from synthface.core.errors import DataError
-from synthface.core.hashing import canonical_json, sha256_bytes
-from synthface.data.formats.item import MAX_TEXT_BYTES, Item, read_json_object, safe_identity, safe_label, safe_name
+from synthface.core.hashing import canonical_json
+from synthface.data.formats.item import Item
+from synthface.data.untrusted import json_lines, safe_identity, safe_label, safe_name
 
 SIDECAR = "items.jsonl"
+_ENTRIES = {"identity", "name", "sha256", "fields"}
+
+
+def is_item_metadata(value: dict[str, Any]) -> bool:
+    """Say whether a JSON object is what ``item_metadata`` made of an item, and not a stranger's."""
+    return value.keys() >= _ENTRIES
 
 
 def item_metadata(item: Item, **more: Any) -> dict[str, Any]:
     """Return everything of an item but its bytes, and their hash."""
-    known = {"identity": item.identity, "name": item.name, "sha256": sha256_bytes(item.content), "fields": item.fields}
+    known = {"identity": item.identity, "name": item.name, "sha256": item.sha256, "fields": item.fields}
     return known | ({} if item.label is None else {"label": item.label}) | more
 
 
@@ -31,26 +38,11 @@ def item_from_metadata(content: bytes, metadata: dict[str, Any]) -> Item:
     fields = metadata.get("fields", {})
     if not isinstance(fields, dict):
         raise DataError("metadata whose 'fields' are no object")
-    if metadata.get("sha256") != sha256_bytes(content):
-        raise DataError(f"{safe_name(metadata.get('name'))} does not match its hash")
     identity, name = safe_identity(metadata.get("identity")), safe_name(metadata.get("name"))
-    return Item(content, identity, name, safe_label(metadata.get("label")), fields)
-
-
-def read_sidecar(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a sidecar.
-
-    Raises:
-        DataError: names the line that cannot be read.
-    """
-    with path.open("rb") as stream:
-        number = 0
-        while line := stream.readline(MAX_TEXT_BYTES + 2):
-            number += 1
-            try:
-                yield read_json_object(line)
-            except DataError as error:
-                raise DataError(f"{path}, line {number}: {error}") from None
+    item = Item(content, identity, name, safe_label(metadata.get("label")), fields)
+    if metadata.get("sha256") != item.sha256:
+        raise DataError(f"{name} does not match its hash")
+    return item
 
 
 def with_sidecar(path: Path, contents: Iterable[bytes]) -> Iterator[Item]:
@@ -59,7 +51,7 @@ def with_sidecar(path: Path, contents: Iterable[bytes]) -> Iterator[Item]:
     Raises:
         DataError: more of the one than of the other, or an image that is not the line's.
     """
-    lines = read_sidecar(path)
+    lines = json_lines(path)
     number = 0
     for number, content in enumerate(contents, 1):
         line = next(lines, None)

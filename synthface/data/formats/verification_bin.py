@@ -13,7 +13,8 @@ from typing import IO, Any
 from synthface.core.errors import DataError
 from synthface.core.hashing import sha256_bytes
 from synthface.core.safe_pickle import Span
-from synthface.data.formats.item import MAX_IMAGE_BYTES, Item, guess_suffix
+from synthface.data.formats.image_header import MAX_IMAGE_BYTES, guess_suffix
+from synthface.data.formats.item import Item
 from synthface.data.formats.plain_pickle import read_plain_pickle
 
 _MAX_PAIRS = 2_000_000

@@ -96,6 +96,7 @@ class ReleaseFacts:
         measure: content of ``measure.json``.
         sidecar: summary of the sidecar: name of a score to {mean, quantiles, n}.
         stated: what the publisher says.
+        signer: common name of the certificate that signed every image, if one did.
     """
 
     set_id: str
@@ -120,6 +121,7 @@ class ReleaseFacts:
     measure: Mapping[str, Any] | None = None
     sidecar: Mapping[str, Any] | None = None
     stated: Stated = field(default_factory=Stated)
+    signer: str | None = None
 
     @property
     def title(self) -> str:

@@ -54,23 +54,6 @@ class SidecarFolder:
             self._done.add(line["path"])
         self._journal = Journal(self.working / f"journal-{rank}.jsonl")
 
-    @staticmethod
-    def is_there(out: Path, record: dict[str, Any]) -> bool:
-        """Say whether the very sidecar is there already.
-
-        Raises:
-            ConfigError: something else is.
-        """
-        if not out.exists():
-            return False
-        try:
-            same = _key(json.loads((out / SUMMARY).read_text(encoding="utf-8"))["made_by"]) == _key(record)
-        except (OSError, ValueError, KeyError, TypeError):
-            same = False
-        if not same:
-            raise ConfigError(f"--out {out} already exists and holds something else; give another path or remove it")
-        return True
-
     def done(self, path: str) -> bool:
         """Say whether an image is described, by this run or an earlier one."""
         return path in self._done

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from synthface.core.errors import AuditError, DataError
 from synthface.core.hashing import sha256_bytes, sha256_file
+from synthface.data.content_credentials import can_read_credentials, read_credential, without_credential
 from synthface.data.faceset import MANIFEST, FaceRecord, read_manifest
 from synthface.data.formats import Item, open_source
-from synthface.data.formats.item import safe_name
-from synthface.data.marks import read_mark
+from synthface.data.marks import DIGITAL_SOURCE_TYPE, read_mark
+from synthface.data.untrusted import safe_name
 from synthface.workflows.progress import track
 from synthface.workflows.releasing.clearance import AUDIT_FILE, audited_manifest, read_audit_file
-from synthface.workflows.releasing.description import SUMS, ReleaseDescription
-from synthface.workflows.releasing.marked_items import audited_line
+from synthface.workflows.releasing.description import RELEASE, SUMS, ReleaseDescription
+from synthface.workflows.releasing.marked_items import audited_line, unsigned_sha256
 from synthface.workflows.releasing.writing import files_below
 
 
@@ -85,7 +86,7 @@ def _faceset_items(root: Path) -> Iterator[Item]:
 def _image_problem(item: Item, record: FaceRecord, release: ReleaseDescription) -> str | None:
     if not item.content:
         return f"{record.path} is missing"
-    if sha256_bytes(item.content) != record.sha256:
+    if item.sha256 != record.sha256:
         return f"{record.path} is not the file in {MANIFEST}"
     if (item.identity, item.name) != (record.identity, record.path):
         return f"{record.path} is listed under another name or identity in {MANIFEST}"
@@ -95,6 +96,25 @@ def _image_problem(item: Item, record: FaceRecord, release: ReleaseDescription) 
         return f"{record.path} is {error}"
     if mark is None or f"synthface:{release.set_id}" not in mark:
         return f"{record.path} lacks the mark that it is synthetic and of this set"
+    return None if release.c2pa is None else _credential_problem(item, record, release.c2pa)
+
+
+def _credential_problem(item: Item, record: FaceRecord, certificate: dict[str, str]) -> str | None:
+    """Say what is wrong with an image's C2PA manifest, as far as the library to read it is there."""
+    if sha256_bytes(without_credential(item.content)) != unsigned_sha256(record):
+        return f"{record.path} without its C2PA manifest is not the file that was signed"
+    if not can_read_credentials():
+        return None
+    try:
+        found = read_credential(item.content)
+    except DataError as error:
+        return f"{record.path} has {error}"
+    if found is None or not found.is_whole:
+        return f"{record.path} {'has no C2PA manifest' if found is None else 'was changed after it was signed (C2PA)'}"
+    if DIGITAL_SOURCE_TYPE not in found.source_types:
+        return f"{record.path}: its C2PA manifest does not say that it is synthetic"
+    if found.serial_number != certificate.get("serial_number") or found.signer != certificate.get("signer"):
+        return f"{record.path} was signed with another certificate than {RELEASE} names"
     return None
 
 

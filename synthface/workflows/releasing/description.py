@@ -32,6 +32,7 @@ class ReleaseDescription:
         generator: what the set says of its generator.
         drawn_with: versions, processor, device and code that drew the images.
         made_by: run record of the release.
+        c2pa: serial number, common name and hash of the certificate that signed every image, if one did.
     """
 
     set_id: str
@@ -47,6 +48,7 @@ class ReleaseDescription:
     generator: dict[str, Any]
     drawn_with: dict[str, str]
     made_by: dict[str, Any]
+    c2pa: dict[str, str] | None = None
 
     @classmethod
     def load(cls, root: Path) -> "ReleaseDescription":
@@ -58,7 +60,9 @@ class ReleaseDescription:
         path = root / RELEASE
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
-            found = cls(**{field.name: told[field.name] for field in fields(cls)})
+            found = cls(
+                **{"c2pa": None} | {field.name: told[field.name] for field in fields(cls) if field.name in told}
+            )
         except (OSError, ValueError, KeyError, TypeError):
             raise DataError(f"{path} is no description of a release; get or make the release again") from None
         whole = all(isinstance(value, int) for value in (found.quality, found.n_images, found.n_identities))

@@ -39,6 +39,7 @@ class Documents:
         measure: content of measure.json.
         sidecar: what is known of each image.
         stated: what the publisher says.
+        c2pa: certificate that signed every image, if one did.
     """
 
     faceset: FaceSet
@@ -51,6 +52,7 @@ class Documents:
     measure: dict[str, Any] | None
     sidecar: Sidecar | None
     stated: Stated
+    c2pa: dict[str, str] | None = None
 
     def __call__(self, working: Path) -> Mapping[str, bytes]:
         """Return name and content of every document.
@@ -82,6 +84,7 @@ class Documents:
             generator=self.faceset.info.get("generator", {}),
             drawn_with=drawn_with(self.faceset.info),
             made_by=self.record,
+            c2pa=self.c2pa,
         )
 
     def _facts(self, working: Path) -> ReleaseFacts:
@@ -109,6 +112,7 @@ class Documents:
             measure=self.measure,
             sidecar=None if self.sidecar is None else self.sidecar.summary["scores"],
             stated=self.stated,
+            signer=None if self.c2pa is None else self.c2pa["signer"],
         )
 
     def _encoded_anew(self) -> str | None:

@@ -9,7 +9,7 @@ from synthface.core.hashing import sha256_file
 from synthface.data import FaceRecord, FaceSet
 from synthface.data.faceset import INFO, MANIFEST, read_manifest
 from synthface.data.formats import open_source
-from synthface.data.formats.item import safe_name
+from synthface.data.untrusted import safe_name
 from synthface.workflows.releasing.description import RELEASE, ReleaseDescription
 from synthface.workflows.releasing.drawing_again import drawn_with
 

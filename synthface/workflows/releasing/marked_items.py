@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from synthface.core.errors import DataError
 from synthface.core.hashing import canonical_json, sha256_bytes
 from synthface.data import FaceRecord
+from synthface.data.content_credentials import without_credential
 from synthface.data.formats import Item
 from synthface.data.formats.facesets import read_faceset
 from synthface.data.formats.reencoding import reencode
 from synthface.data.marks import mark_file, unmark_file
 from synthface.workflows.releasing.description import Encoding
+
+if TYPE_CHECKING:
+    from synthface.data.content_credentials import CredentialSigner
 
 
 def marked_items(root: Path, set_id: str, encoding: Encoding, quality: int) -> Iterator[Item]:
@@ -41,13 +45,34 @@ def marked_item(item: Item, set_id: str, encoding: Encoding, quality: int) -> It
     """
     processing: dict[str, Any] = {"mark": set_id}
     if encoding != "keep":
-        processing |= {"encoding": encoding, "from": {"path": item.name, "sha256": sha256_bytes(item.content)}}
+        processing |= {"encoding": encoding, "from": {"path": item.name, "sha256": item.sha256}}
         processing |= {} if encoding == "png" else {"quality": quality}
         item = reencode(item, encoding, quality=quality)
     try:
         return replace(item, content=mark_file(item.content, set_id), fields=item.fields | {"processing": processing})
     except DataError as error:
         raise DataError(f"{item.name}: {error}") from None
+
+
+def signed_item(item: Item, signer: "CredentialSigner | None") -> Item:
+    """Return a marked image with a C2PA manifest, if there is who signs it; its record says what it was without.
+
+    Raises:
+        DataError: it cannot carry one.
+    """
+    if signer is None:
+        return item
+    processing = item.fields["processing"] | {"c2pa": {"unsigned_sha256": item.sha256}}
+    try:
+        return replace(item, content=signer.sign(item.content), fields=item.fields | {"processing": processing})
+    except DataError as error:
+        raise DataError(f"{item.name}: {error}") from None
+
+
+def unsigned_sha256(record: FaceRecord) -> str:
+    """Return the hash of a released image without its C2PA manifest, which nobody can make twice."""
+    told = (record.processing or {}).get("c2pa")
+    return str(told.get("unsigned_sha256")) if isinstance(told, dict) else record.sha256
 
 
 def processed_again(item: Item, processing: dict[str, Any]) -> Item:
@@ -67,7 +92,7 @@ def record_of(item: Item) -> FaceRecord:
     header = item.header
     return FaceRecord.from_json(
         item.fields
-        | {"path": item.name, "identity": item.identity, "sha256": sha256_bytes(item.content)}
+        | {"path": item.name, "identity": item.identity, "sha256": item.sha256}
         | {"width": header.width, "height": header.height}
     )
 
@@ -77,12 +102,12 @@ def audited_line(record: FaceRecord, content: bytes) -> str:
 
     Args:
         record: of the released image.
-        content: the released file; without its mark it is the audited one, unless it was encoded anew.
+        content: the released file; without signature and mark it is the audited one, unless it was encoded anew.
 
     Raises:
         DataError: the file is damaged.
     """
-    digest = before_processing(record).get("sha256") or sha256_bytes(unmark_file(content))
+    digest = before_processing(record).get("sha256") or sha256_bytes(unmark_file(without_credential(content)))
     before = replace(record, path=name_before(record), sha256=digest, processing=None)
     return canonical_json(before.to_json()) + "\n"
 

@@ -1,31 +1,40 @@
 """Writing a release in any format; beside the images always manifest.jsonl, release.json, the cards and SHA256SUMS."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthface.core.atomic import atomic_folder
-from synthface.core.errors import ConfigError
 from synthface.core.hashing import canonical_json, sha256_file
 from synthface.core.run_record import write_json
 from synthface.data import FaceSetWriter
 from synthface.data.faceset import INFO, LEFT_OUT, MANIFEST, read_manifest
 from synthface.data.formats import CONVERSION, ContentSum, Item, open_sink
+from synthface.workflows.existing_results import existing_results
 from synthface.workflows.releasing.description import RELEASE, SUMS
-from synthface.workflows.releasing.marked_items import record_of
+from synthface.workflows.releasing.marked_items import record_of, signed_item
+
+if TYPE_CHECKING:
+    from synthface.data.content_credentials import CredentialSigner
 
 Documents = Callable[[Path], Mapping[str, bytes]]
 
 
 def write_faceset(
-    out: Path, items: Iterable[Item], *, record: dict[str, Any], documents: Documents, extra: dict[str, Any]
+    out: Path,
+    items: Iterable[Item],
+    *,
+    signer: "CredentialSigner | None",
+    record: dict[str, Any],
+    documents: Documents,
+    extra: dict[str, Any],
 ) -> bool:
     """Write the release as a FaceSet, that is, a folder an identity; it goes on where it was stopped.
 
     Args:
         out: folder of the release.
         items: marked images.
+        signer: signs them, if anybody does.
         record: run record of the release.
         documents: makes everything that stands beside images and manifest, given the folder.
         extra: what else faceset.json says.
@@ -45,22 +54,29 @@ def write_faceset(
             return False
         for item in items:
             if not writer.done(item.name):
-                line = record_of(item).to_json()
+                released = signed_item(item, signer)
+                line = record_of(released).to_json()
                 path, identity = line.pop("path"), line.pop("identity")
-                del line["sha256"]
-                writer.add(path, item.content, identity=identity, **line)
+                writer.add(path, released.content, identity=identity, **line)
         writer.finish(closing)
     return True
 
 
 def write_packed(
-    out: Path, items: Iterable[Item], *, record: dict[str, Any], documents: Documents, shard_size: int
+    out: Path,
+    items: Iterable[Item],
+    *,
+    signer: "CredentialSigner | None",
+    record: dict[str, Any],
+    documents: Documents,
+    shard_size: int,
 ) -> bool:
     """Write the release as WebDataset, RecordIO or parquet; a run that was stopped starts anew.
 
     Args:
         out: folder of the release.
         items: marked images.
+        signer: signs them, if anybody does.
         record: run record of the release.
         documents: makes everything that stands beside images and manifest, given the folder.
         shard_size: images a shard.
@@ -69,14 +85,14 @@ def write_packed(
         Whether anything was written; not if the very release is there.
     """
     format = record["config"]["format"]
-    if _is_there(out, record):
+    if existing_results(out, RELEASE, record) is not None:
         return False
     total = ContentSum()
     with atomic_folder(out) as working:
         sink = open_sink(format, working, shard_size=shard_size)
         try:
             with (working / MANIFEST).open("w", encoding="utf-8", newline="\n") as manifest:
-                for number, item in enumerate(total.over(items)):
+                for number, item in enumerate(total.over(signed_item(item, signer) for item in items)):
                     sink.add(item)
                     more = {"member": f"{number:09d}{Path(item.name).suffix}"} if format == "webdataset" else {}
                     manifest.write(canonical_json(record_of(item).to_json() | more) + "\n")
@@ -88,19 +104,6 @@ def write_packed(
         for name, content in documents(working).items():
             (working / name).write_bytes(content)
         (working / SUMS).write_bytes("".join(sum_lines(working, ())).encode())
-    return True
-
-
-def _is_there(out: Path, record: dict[str, Any]) -> bool:
-    if not out.exists():
-        return False
-    try:
-        made_by = json.loads((out / RELEASE).read_text(encoding="utf-8"))["made_by"]
-        same = all(made_by[key] == record[key] for key in ("config", "inputs"))
-    except (OSError, ValueError, KeyError, TypeError):
-        same = False
-    if not same:
-        raise ConfigError(f"--out {out} already exists and holds something else; give another path or remove it")
     return True
 
 
