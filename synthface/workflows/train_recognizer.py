@@ -54,6 +54,9 @@ NetworkName = Literal[
 
 
 SFACE_WEIGHT = 39.0625  # 10000 times the mean squared difference of 512 unit numbers, in units of 1 - cos
+TRANSFER_WEIGHT = (
+    20.0  # 1 alone gives gradients so small at a learning rate of 0.1 that thousands of steps teach little
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,7 @@ class Options(Compute):
             row with the path of an image or an identity, and attributes (glasses, pose ...); empty where unknown.
         teacher: recogniser whose embeddings are followed; --embedding-dim must be its own.
         multi_step: follow the teacher's network of the same epoch; --teacher is then a run made with --keep-epochs.
-        distil_weight: weight of 1 - cos(student, teacher); by default 1 in transfer and 39.06 in combined, which is
+        distil_weight: weight of 1 - cos(student, teacher); by default 20 in transfer and 39.06 in combined, which is
             SFace's 10000 at 512 numbers.
         validate: FaceSet of other people, measured after every epoch.
         network: the network to train.
@@ -167,7 +170,7 @@ class Options(Compute):
         """Weight of 1 - cos(student, teacher)."""
         if self.distil_weight is not None:
             return self.distil_weight
-        return 1.0 if self.strategy == "transfer" else SFACE_WEIGHT
+        return TRANSFER_WEIGHT if self.strategy == "transfer" else SFACE_WEIGHT
 
 
 def run(options: Options) -> int:

@@ -1,0 +1,136 @@
+"""The generator that ships, from a training run: identities of nobody, their figures, their audit, the card.
+
+    synthface split faces --out split
+    synthface train-gan --faces split/train --out runs/gan --config lfw64 --minutes 240
+    python scripts/reproduce_generator.py --run runs/gan --split split --out reference --to synthface/models
+
+Identities are sampled from the distribution of the training classes' rows; which classes went into one is not stored,
+and the classes' own rows are left out. From the file that ships, and from nothing else, a set is generated, measured
+beside the training photos, and audited against training people, hold-out and placebo with both research recognisers.
+Writes the generator, its card, and the audit in public form: page and figures, without pictures, names or fine scores.
+Whatever is done already is not done again.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from export_generator import export
+from reproduction import RECOGNIZERS, figure, markdown_table, parts_of, read_json, synthface
+
+from synthface.core.errors import SynthfaceError
+from synthface.core.hashing import sha256_file
+from synthface.core.run_record import write_json
+from synthface.models import GENERATOR, GENERATOR_AUDIT, GENERATOR_AUDIT_PAGE
+from synthface.report.audit_page import coarse, worst_check
+
+_HEADS = ["recogniser", "EER", "real people", "kernel distance", "other real people", "diversity", "real people"]
+
+
+def main() -> int:
+    """Export, generate, measure, audit, write the card."""
+    arguments = _arguments()
+    try:
+        _reproduce(arguments)
+    except SynthfaceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder of 'synthface train-gan'")
+    parser.add_argument("--split", type=Path, required=True, help="folder of 'synthface split'")
+    parser.add_argument("--out", type=Path, required=True, help="folder for set, measures and audit")
+    parser.add_argument("--to", type=Path, required=True, help="folder for what ships")
+    parser.add_argument("--identities", type=int, default=500)
+    parser.add_argument("--per-identity", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def _reproduce(arguments: argparse.Namespace) -> None:
+    split, out, to = arguments.split, arguments.out, arguments.to
+    generator = to / GENERATOR
+    facts = export(arguments.run, generator, identities=arguments.identities, seed=arguments.seed)
+    faces, measured, audited = (out / name for name in ("faces", "measured", "audit"))
+    synthface("generate", "--generator", generator, "--per-class", arguments.per_identity, "--out", faces)
+    beside = ["--beside", split / "train", "--recognizers", *RECOGNIZERS]
+    synthface("measure", faces, *beside, "--out", measured)
+    synthface("audit", "--synthetic", faces, *parts_of(split), "--recognizers", *RECOGNIZERS, "--out", audited)
+    audit, measure = read_json(audited / "audit.json"), read_json(measured / "measure.json")
+    shutil.copyfile(audited / "report_public.html", to / GENERATOR_AUDIT_PAGE)
+    write_json(to / GENERATOR_AUDIT, public_audit(audit, sha256_file(generator), arguments.per_identity))
+    card = model_card(facts, audit, measure, sha256_file(generator))
+    (to / GENERATOR).with_suffix(".md").write_text(card, encoding="utf-8")
+
+
+def public_audit(audit: dict[str, Any], generator_sha256: str, per_identity: int) -> dict[str, Any]:
+    """Return what may be shown of an audit, and of which generator it is."""
+    gates = [
+        {name: gate[name] for name in ("id", "title", "kind", "passed", "applicable", "text")}
+        | {"decided_by": coarse(worst_check(gate) or {})}
+        for gate in audit["gates"].values()
+    ]
+    return {
+        "generator_sha256": generator_sha256,
+        "per_identity": per_identity,
+        **{name: audit[name] for name in ("verdict", "claim", "needs", "sizes", "recognizers", "profile")},
+        "gates": gates,
+        "power": coarse([{name: row[name] for name in ("words", "found", "n", "interval")} for row in audit["power"]]),
+        "config_sha256": audit["config_sha256"],
+        "versions": audit["made_by"]["versions"],
+    }
+
+
+def model_card(facts: dict[str, Any], audit: dict[str, Any], measure: dict[str, Any], generator_sha256: str) -> str:
+    """Return the card of the generator in Markdown."""
+    sizes, open_gates = audit["sizes"], [gate for gate in audit["gates"].values() if gate["passed"] is None]
+    by_recognizer = measure["recognizers"]
+    undecided = "; ".join(f"{gate['id']} ({gate['title'].lower()})" for gate in open_gates if gate["applicable"])
+    lines = [
+        "# Model card: the generator that ships",
+        "",
+        f"`{GENERATOR}`: class-conditional StyleGAN2-ADA, {facts['resolution']}x{facts['resolution']} pixels, "
+        f"{facts['weights'] / 1e6:.1f} million weights, {facts['identities']} identities, float16, "
+        f"SHA-256 `{generator_sha256}`.",
+        "",
+        f"**Made by** `synthface train-gan` on two CPU cores ({facts['seen_images']:,} images seen), then "
+        "`scripts/reproduce_generator.py`, which wrote this card.",
+        "",
+        "**Training photos.** The training part of Labeled Faces in the Wild (people with two or more photos, a third "
+        f"held out): {sizes['train']['images']:,} photos of {sizes['train']['identities']:,} people. They are "
+        "photos of public figures from news, collected for research; the people in them did not give consent to this "
+        "use. No photo, name or embedding is in the file.",
+        "",
+        "**Identities.** The rows of the training classes are not in the file. Each of its identities is "
+        f"{facts['made']}.",
+        "",
+        "**Quality.** All pairs of images, 95 % intervals by identity; real people at the same size beside them:",
+        "",
+        markdown_table(_HEADS, [_quality(name, found, measure["images"]) for name, found in by_recognizer.items()]),
+        f"**Leakage.** {audit['verdict']}: {audit['claim']}",
+        f"Undecided: {undecided}." if undecided else "Every gate that applies is decided.",
+        f"The page is `{GENERATOR_AUDIT_PAGE}`; {sizes['holdout']['identities']:,} people were held out.",
+        "",
+        "**Uses.** Trying the tools, tests, teaching. Not for impersonation. Do not build on this generator where a "
+        "leak would matter: train your own on photos you may use, and audit it.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quality(name: str, found: dict[str, Any], images: dict[str, Any]) -> list[str]:
+    distances = found["distances"]
+    return [
+        name,
+        *(figure(found[which]["eer"]) for which in ("measured", "beside")),
+        *(figure(distances[which]["kernel_distance"]) for which in ("measured", "control")),
+        *(figure(images[which]["diversity"]) for which in ("measured", "beside")),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
