@@ -204,6 +204,7 @@ def test_the_hash_of_the_code_covers_every_module_that_draws() -> None:
     while waiting:
         name = waiting.pop()
         found.add(name)
-        imported = re.findall(r"^from gan\.(\w+) import", (package / f"{name}.py").read_text(), flags=re.MULTILINE)
-        waiting += [other for other in imported if other not in found]
+        source = (package / f"{name}.py").read_text()
+        imported = re.findall(r"^from gan(?:\.(\w+) import| import (\w+)$)", source, flags=re.MULTILINE)
+        waiting += [one or other for one, other in imported if (one or other) not in found]
     assert found - {"config"} == set(drawing_again._DRAWING_MODULES)  # a configuration computes nothing

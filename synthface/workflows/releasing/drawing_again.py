@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from gan.generator import NoiseMode
 
-_DRAWING_MODULES = ("generator", "layers", "mapping", "resample", "sampling", "synthesis")
+_DRAWING_MODULES = (
+    "frozen",
+    "generator",
+    "layers",
+    "mapping",
+    "resample",
+    "sampling",
+    "side_by_side",
+    "synthesis",
+    "winograd",
+)
 
 
 def drawing_facts(device: object) -> dict[str, str]:
