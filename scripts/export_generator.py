@@ -52,8 +52,9 @@ def export(run: Path, out: Path, *, identities: int, seed: int, kind: str = "sam
     kept = {key: info[key] for key in ("seen_images", "training")}
     made = f"{MADE[kind]}; which ones is not stored"
     save_generator(baked, out, info={**kept, "identities": made}, dtype=torch.float16)
+    seen = info["seen_images"] + info.get("seen_images_before", 0)
     sizes = {"resolution": G.resolution, "weights": sum(weight.numel() for weight in baked.parameters())}
-    return {**sizes, "identities": identities, "seen_images": info["seen_images"], "made": made}
+    return {**sizes, "identities": identities, "seen_images": seen, "made": made}
 
 
 def main() -> None:

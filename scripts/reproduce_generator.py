@@ -98,7 +98,7 @@ def model_card(facts: dict[str, Any], audit: dict[str, Any], measure: dict[str, 
         f"{facts['weights'] / 1e6:.1f} million weights, {facts['identities']} identities, float16, "
         f"SHA-256 `{generator_sha256}`.",
         "",
-        f"**Made by** `synthface train-gan` on two CPU cores ({facts['seen_images']:,} images seen), then "
+        f"**Made by** `synthface train-gan` on two CPU cores ({facts['seen_images']:,} images seen in all), then "
         "`scripts/reproduce_generator.py`, which wrote this card.",
         "",
         "**Training photos.** The training part of Labeled Faces in the Wild (people with two or more photos, a third "

@@ -172,7 +172,7 @@ def _check_out(options: Options) -> None:
 
 
 def _write_generator(options: Options, trainer: "GanTrainer", faces: "FaceSet") -> None:
-    from gan.weights import FILE_NAME, save_generator
+    from gan.weights import FILE_NAME, generator_file, read_header, save_generator
 
     info: dict[str, Any] = {
         "trained_on_manifest_sha256": faces.manifest_sha256,
@@ -182,7 +182,9 @@ def _write_generator(options: Options, trainer: "GanTrainer", faces: "FaceSet") 
         "training": {key: value for key, value in dataclasses.asdict(options.training).items() if key != "compile"},
     }
     if options.init is not None:  # it knows the faces that this one was trained on, too
+        before = read_header(generator_file(options.init))["info"]
         info["begun_from_sha256"] = _inputs(options, faces)["init"]
+        info["seen_images_before"] = before.get("seen_images", 0) + before.get("seen_images_before", 0)
     save_generator(trainer.G_ema, options.out / FILE_NAME, info=info)
     print(
         f"{trainer.seen_images:,} images seen; generator: {options.out / FILE_NAME}; samples: {options.out / 'samples'}"

@@ -216,6 +216,7 @@ def test_a_run_begins_from_a_whole_training_under_other_settings(tiny_faceset: P
     moments = first["optimizer_D"]["state"], second["optimizer_D"]["state"]
     assert all(two["step"] > one["step"] > 0 for one, two in zip(*(part.values() for part in moments), strict=True))
     assert second["optimizer_D"]["param_groups"][0]["lr"] < 1e-11
+    assert read_header(tmp_path / "second" / FILE_NAME)["info"]["seen_images_before"] == 16
     (tmp_path / "first" / "checkpoint.pt").write_bytes(b"damaged")
     with pytest.raises(WeightsError, match=r"first/checkpoint.pt cannot be read"):
         train_gan.run(replace(begun, out=tmp_path / "third"))
