@@ -104,8 +104,8 @@ REMEDIES = {
     "A2": "a generator that keeps less of its training people: mixed or synthetic identities, earlier stopping, "
     "or more training people",
     "A3": "the flagged classes and images taken out of the set, and an audit of what is left",
-    "A4": "identities that are not training classes (generate --identities sampled): renumbering the classes would only "
-    "hide the leak",
+    "A4": "identities that are not training classes (generate --identities sampled): renumbering the classes would "
+    "only hide the leak",
     "A5": "a generator that keeps less of its training photos: earlier stopping, fewer photos a person, or more people",
     "A6": "a generator that keeps less of its training photos: earlier stopping, augmentation, or more people",
 }
