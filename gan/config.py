@@ -229,8 +229,8 @@ class TrainingConfig:
         ema_rampup: the half life is never more than this share of the images seen.
         mirror: show real images mirrored half of the time.
         sampling: classes drawn as often as they have images (natural), all alike (balanced), or in between (sqrt).
-        half_from: blocks of this resolution and above are trained in bfloat16, which is about twice as fast where the
-            machine has it; 0 is none. Weights, their averages and all sampling stay float32.
+        half_from: blocks of this resolution and above are trained in bfloat16, which is faster where the machine has
+            instructions for it; 0 is none. Weights, their averages and all sampling stay float32.
         ada: adaptive discriminator augmentation.
         path_length: path-length regularisation.
         transition: from unconditional to conditional training.

@@ -20,7 +20,7 @@ from synthface.core.run_record import write_json
 KINDS = {"trained": [], "sampled": ["--identities", "sampled", "--distinct.fmr", "0"]}
 SEPARABILITY = ("eer", "auc", "fmr1000", "fisher_ratio", "identities")
 DISTANCES = ("frechet", "kernel_distance", "precision", "recall", "density", "coverage")
-# Published histograms of SFace (arXiv 2206.10520), as spec sheets of the field quote them.
+# Computed from the histograms that SFace (arXiv 2206.10520) published of image-to-photo scores.
 SFACE = ["SFace, its published histograms", "not named", "-", ".780", ".379", ".112", ".292"]
 
 
