@@ -85,7 +85,7 @@ class InversionConfig:
     start: StartKind = "drawn_face"  # the largest gain of all: noise lets half faces settle side by side
     start_std: float = 0.1  # a tenth of ArcFace's: large noise at full size is what the prior then has to remove
     common_image: bool = False
-    symmetric_share: float = 0.6  # keeps two half faces from settling side by side
+    symmetric_share: float = 0.0  # tried against half faces side by side, and no help: docs/results.md
     average_share: float = 0.0
     average_decay: float = 0.9
     latent_share: float = 0.5

@@ -8,13 +8,15 @@ Trains the networks of your own copy of NVIDIA's stylegan2-ada-pytorch for so ma
 configuration of our run (sizes, batch, learning rate, R1, moving average, adaptive augmentation); its class embedding
 stays as published. Then both moving averages draw the same number of images of the same classes, which are compared
 with the training images at the same resolution. Both trainings should have had the machine, or the same part of it, to
-themselves. ``--ours`` is a run's folder or one of its checkpoints. Prints one JSON object.
+themselves. ``--ours`` is a run's folder or one of its checkpoints. Prints one JSON object. With ``--keep FILE`` the
+official side's result is written there, and taken from there by a later comparison of the same configuration and time.
 """
 
 import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from gan.ema import decay
 from gan.generator import Generator, to_uint8
 from synthface.core.errors import SynthfaceError
 from synthface.core.heap import keep_freed_memory
+from synthface.core.run_record import write_json
 from synthface.data import FaceSet
 from synthface.data.image_cache import image_cache
 from synthface.data.images import resize_image
@@ -39,6 +42,18 @@ from synthface.recognition import load_recognizer
 from synthface.workflows.embed import embed_faceset
 from synthface.workflows.progress import track
 
+# What the official code takes over of a run's settings; the others are ours alone.
+SHARED = (
+    "batch",
+    "learning_rate",
+    "r1_gamma",
+    "r1_interval",
+    "style_mixing",
+    "ema_kimg",
+    "ema_rampup",
+    "mirror",
+    "ada",
+)
 PER_CLASS = 2
 DRAWN_AT_ONCE = 16
 
@@ -93,6 +108,7 @@ def main() -> int:
     parser.add_argument("--official", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--recognizer", default="mobilefacenet-ms1m")
+    parser.add_argument("--keep", type=Path, help="JSON file for the official side's result")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -128,19 +144,37 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     real = moments(embed_faceset(faces, arguments.recognizer, via_size=network.resolution).vectors)
     report: dict[str, Any] = {"recognizer": arguments.recognizer, "threads": arguments.threads, "n_drawn": len(labels)}
     report["synthface"] = {"minutes": round(seconds / 60, 2), "seen_images": seen, "frechet": distance(G)}
-    pixels = image_cache(faces, network.resolution, network.resolution)
-    official = OfficialTraining(
-        arguments.official, network, training, BatchSource(pixels, faces.labels, training, seed=0)
-    )
-    begin = time.monotonic()
-    for _ in track(iter(int, 1), description=f"official code, {arguments.minutes:g} min"):
-        if time.monotonic() - begin > 60 * arguments.minutes:
-            break
-        official.step()
-    seen = official.steps * training.batch
-    found = distance(lambda z, labels: official.G_ema(z, official.labels[labels], noise_mode="const"))
-    report["official"] = {"minutes": arguments.minutes, "seen_images": seen, "ada_p": official.ada.p, "frechet": found}
-    return report | {"ratio": round(report["synthface"]["frechet"] / found, 3)}
+
+    def official() -> dict[str, Any]:
+        pixels = image_cache(faces, network.resolution, network.resolution)
+        source = BatchSource(pixels, faces.labels, training, seed=0)
+        peer = OfficialTraining(arguments.official, network, training, source)
+        begin = time.monotonic()
+        for _ in track(iter(int, 1), description=f"official code, {arguments.minutes:g} min"):
+            if time.monotonic() - begin > 60 * arguments.minutes:
+                break
+            peer.step()
+        found = distance(lambda z, labels: peer.G_ema(z, peer.labels[labels], noise_mode="const"))
+        seen = peer.steps * training.batch
+        return {"minutes": arguments.minutes, "seen_images": seen, "ada_p": peer.ada.p, "frechet": found}
+
+    settings = {"network": config["network"], "training": {key: config["training"][key] for key in SHARED}}
+    settings |= {"minutes": arguments.minutes, "threads": arguments.threads, "recognizer": arguments.recognizer}
+    report["official"] = _kept(arguments.keep, settings, official)
+    return report | {"ratio": round(report["synthface"]["frechet"] / report["official"]["frechet"], 3)}
+
+
+def _kept(file: Path | None, settings: dict[str, Any], run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the result that a file holds of these settings, or run and write it there."""
+    if file is not None and file.exists():
+        kept = json.loads(file.read_text())
+        if kept["settings"] != settings:
+            raise SynthfaceError(f"{file} holds the result of other settings; name another file for --keep")
+        return kept["result"]
+    result = run()
+    if file is not None:
+        write_json(file, {"settings": settings, "result": result})
+    return result
 
 
 def _our_generator(

@@ -57,8 +57,9 @@ ARMS = {
     "no-tv": Arm("without total variation", {"tv_l1_weight": 0.0}),
     "full-size": Arm("112 pixels from the start", _FULL_SIZE),
     "noise-start": Arm("starts from noise around grey", {"start": "noise"}),
-    "asymmetric": Arm("no symmetric steps", {"symmetric_share": 0.0}),
-    "noise-asymmetric": Arm("both: nothing says where a face lies", {"start": "noise", "symmetric_share": 0.0}),
+    "symmetric-start": Arm("its own mirror image for 60 % of the steps", {"symmetric_share": 0.6}),
+    "quality-symmetric": Arm("preset quality, the same", {"symmetric_share": 0.6}, basis="quality"),
+    "noise-symmetric": Arm("from noise, the same", {"start": "noise", "symmetric_share": 0.6}),
     # Forms of the prior. Weights relative to the identity loss (10 x cosine distance): as published for ArcFace with
     # the squared distance of 512-d features (.05 / 1024), and for DeepInversion with a cross entropy (.01).
     "prior-paper": Arm("squared norms of mean and deviation", {"prior_form": "paper", "prior_weight": 0.0005}),
@@ -77,7 +78,7 @@ ARMS = {
     "late-flip": Arm("mirror images from 60 % of the steps", {"flip_from": 0.6}),
     "symmetric-all": Arm("symmetric in all steps", {"symmetric_share": 1.0}),
     "common-image": Arm("an image that the group shares", {"common_image": True}),
-    "common-noise": Arm("the same, from noise", {"common_image": True, "start": "noise", "symmetric_share": 0.0}),
+    "common-noise": Arm("the same, from noise", {"common_image": True, "start": "noise"}),
     "fourier": Arm("Fourier coefficients", {"variable": "fourier", "learning_rate": 0.05}),
     "from-14": Arm("from 14 pixels", {"sides": (14, 28, 56, 112), "stage_shares": (0.2, 0.3, 0.25, 0.25)}),
     "early-tv": Arm("3 times the smoothness at the start", {"tv_early_factor": 3.0}),

@@ -42,7 +42,7 @@ from synthface.core.seeds import numpy_generator
 from synthface.data import FaceSet
 from synthface.recognition import load_recognizer
 from synthface.workflows.embed import embed_faceset
-from synthface.workflows.inverting.grading import HitRate
+from synthface.workflows.inverting.finding import FaceFinder
 from synthface.workflows.progress import track
 
 TUNING_PEOPLE = 64
@@ -153,7 +153,7 @@ class Study:
 
     def __init__(self, arguments: argparse.Namespace, faces: FaceSet, targets: Targets) -> None:
         self._arguments, self._faces, self._targets = arguments, faces, targets
-        self._detector = HitRate(torch.device("cpu"))
+        self._finder = FaceFinder(torch.device("cpu"))
         self._first: dict[str, NDArray[np.float64]] = {}  # judge's cosines of the first arm, by direction
 
     def row(self, job: Job, journal: Journal) -> dict[str, Any]:
@@ -163,6 +163,10 @@ class Study:
         inverted, judge = DIRECTIONS[job.direction]
         same, judged = self._score(inverted, images), self._score(judge, images)
         cosines = judged.pop("cosines")
+        realigned = None
+        if self._finder.knows:
+            realigned = self._score(judge, *self._finder.realign(images))
+            del realigned["cosines"], realigned["real_photos"]
         first = self._first.setdefault(job.direction, cosines)
         return {
             "arm": job.name,
@@ -172,9 +176,10 @@ class Study:
             "judge": judge,
             "steps": job.config.steps,
             "seconds_an_image": seconds,
-            "detected": self._detector.of([images]),
+            "detected": self._finder.hit_rate([images]),
             "same_model": {name: value for name, value in same.items() if name != "cosines"},
             "judged": judged,
+            "judged_realigned": realigned,
             "gain": summarise({"gain": Tally(cosines - first, np.ones(len(first)), is_share=False)}, self._owners),
         }
 
@@ -230,12 +235,17 @@ class Study:
             ensemble=[(load_recognizer(SECOND), embed_faceset(self._faces, SECOND).vectors[self._targets.rows])]
         )
 
-    def _score(self, recognizer: str, images: NDArray[np.uint8]) -> dict[str, Any]:
+    def _score(
+        self, recognizer: str, images: NDArray[np.uint8], found: NDArray[np.bool_] | None = None
+    ) -> dict[str, Any]:
+        """Score images of all targets, or of those where a detector found a face: the others pass for nobody."""
         real = embed_faceset(self._faces, recognizer).vectors
         rows, seed = self._targets.rows, self._arguments.seed
         pairs = plan_pairs(self._owners, rows, self._targets.owners, seed=seed)
         bench = Bench(real[rows], self._owners, self._gallery(recognizer), rows, pairs)
-        embedded = load_recognizer(recognizer).embed(images)
+        known = np.ones(len(rows), bool) if found is None else found
+        embedded = np.zeros_like(real[rows])
+        embedded[known] = load_recognizer(recognizer).embed(images)
         ceiling = score_images(real[rows], bench, real=True, seed=seed)
         cosines = np.einsum("nd,nd->n", embedded, real[rows]).astype(np.float64)
         return {**score_images(embedded, bench, seed=seed), "real_photos": ceiling, "cosines": cosines}
@@ -262,7 +272,7 @@ def timed_groups(
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the table in Markdown; * marks what is not template-only."""
     heads = ["arm", "idea", "inverted", "same model", "judge", "gain", "other photos", "SAR-I", "SAR-II", "accuracy"]
-    heads += ["face", "s / image"]
+    heads += ["face", "judge, re-aligned", "s / image"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in rows:
         judged = row["judged"]
@@ -272,10 +282,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells += [_figure(judged, f"sar_type{kind}_at_fmr_1e-3") for kind in (1, 2)]
         cells.append(_figure(judged, "accuracy_one_side"))
         cells.append("-" if row["detected"] is None else f"{row['detected']['rate']:.3f}")
+        cells.append("-" if row["judged_realigned"] is None else _figure(row["judged_realigned"], "cosine_mean"))
         lines.append(f"| {' | '.join([*cells, format(row['seconds_an_image'], '.1f')])} |")
     for judge, real in {row["judge"]: row["judged"]["real_photos"] for row in rows}.items():
         cells = ["real photos", f"{judge} judges", "", "", "", "", _figure(real, "cosine_other_photos"), ""]
-        cells += [_figure(real, "sar_type2_at_fmr_1e-3"), _figure(real, "accuracy_one_side"), "", ""]
+        cells += [_figure(real, "sar_type2_at_fmr_1e-3"), _figure(real, "accuracy_one_side"), "", "", ""]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -44,6 +44,7 @@ synthface invert --recognizer synthface-small --faces faces --limit 64 --preset 
 """
 
 logger = logging.getLogger(__name__)
+Latent = Literal["w", "z"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class Options(Compute):
         ensemble: further recognisers whose templates of the targets are known too, and matched; needs --faces. Like
             the next two it takes more than a thief of templates has, and results say so.
         generator: file or run of 'synthface train-gan' whose latents are optimised first.
+        latent: which latents of the generator: w, or z and the class together.
         prior_faces: FaceSet of other people, of whom the next option is made; targets' own photos are left out.
         prior_uses: what of them is used: components (principal ones, optimised first), mean (a face to start from),
             statistics (of the recogniser's features, for one that keeps no batch-norm layers).
@@ -94,6 +96,7 @@ class Options(Compute):
     validator: str | None = None
     ensemble: list[str] = field(default_factory=list)
     generator: Path | None = None
+    latent: Latent = "w"
     prior_faces: Path | None = None
     prior_uses: list[Literal["components", "mean", "statistics"]] = field(default_factory=lambda: ["components"])
     preset: str = "fast"
@@ -181,6 +184,7 @@ def _record(
         "judges": list(judges),
         "inversion": arms[0].config,
         "prior_uses": options.prior_uses if options.prior_faces else [],
+        **({"latent": options.latent} if options.generator is not None else {}),
         **{name: getattr(options, name) for name in (*chosen, *made, "compile", "half")},
     }
     inputs = {"recognizer": weights.sha256, **{f"judge {name}": judge.sha256 for name, judge in judges.items()}}

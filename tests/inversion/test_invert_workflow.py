@@ -11,9 +11,11 @@ import pytest
 import inversion
 from synthface.cli import main
 from synthface.core import atomic
+from synthface.core.errors import WeightsError
 from synthface.data import Embeddings, FaceSet, FaceSetWriter
 from synthface.data.images import decode_image
 from synthface.workflows.inverting import running
+from synthface.workflows.inverting.results import table
 
 
 def write_recognizer(path: Path, seed: int) -> Path:
@@ -105,6 +107,12 @@ def test_faces_with_judge_and_control(
     assert results["control"]["same_model"]["cosine_mean"] != results["same_model"]["cosine_mean"]
     gap = results["same_model"]["cosine_mean"] - judged["cosine_mean"]
     assert results["transfer_gap"]["tiny1"] == pytest.approx(gap)
+    realigned = results["realigned"]
+    if realigned is not None:  # the detector is installed, and finds no face in patterns
+        assert realigned["faces_found"] == results["detector"]["inverted"]
+        assert realigned["faces_found"]["n"] == realigned["judges"]["tiny1"]["counts"]["cosine_mean"] == 5
+        assert any(line.split()[:2] == ["re-aligned", "tiny1"] for line in shown)
+        assert shown[-1] in (out / "index.html").read_text()
     assert results["beyond_template"] == []
 
     from synthface.recognition import load_recognizer
@@ -151,6 +159,31 @@ def test_ceiling_and_floors_stand_beside_the_scores(faces: Path, recognizers: li
     made = R.embed(FaceSet.load(out).read_images(range(20), 112, 112))
     shuffled = results["floor"]["shuffled_targets"]["judges"]["tiny1"]["cosine_mean"]
     assert shuffled != pytest.approx(float((made * real[rows]).sum(1).mean()), abs=1e-4)
+
+
+def test_without_a_detector_all_else_is_measured(
+    faces: Path,
+    recognizers: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def missing() -> None:
+        raise WeightsError("no weights here")
+
+    monkeypatch.setattr("synthface.data.detection.mtcnn.load_cascade", missing)
+    out = tmp_path / "out"
+    flags = ["--recognizer", recognizers[0], "--faces", str(faces), "--limit", "2", "--steps", "1"]
+    assert main(["invert", *flags, "--out", str(out)]) == 0  # without a judge, too
+    results = results_of(out)
+    assert results["realigned"] is None
+    assert set(results["detector"].values()) == {None}
+    assert results["jpeg75"]["same_model"]["cosine_mean"] is not None
+    shown = capsys.readouterr().out
+    assert "aligned" not in shown
+    assert "aligned anew" not in (out / "index.html").read_text()
+    del results["realigned"]  # as in results of earlier versions
+    assert table(results) == shown
 
 
 def test_interrupted_run_goes_on_and_ends_with_the_same_bytes(

@@ -1,7 +1,6 @@
 """What the inverted recogniser and its judges see in the images as saved. Judges choose nothing."""
 
 import io
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from synthface.core.errors import WeightsError
 from synthface.core.seeds import numpy_generator
 from synthface.data import Embeddings, FaceSet
 
@@ -19,15 +17,13 @@ if TYPE_CHECKING:
     from inversion.scoring import Bench
     from inversion.target_set import TargetSet
     from synthface.recognition import Recognizer
+    from synthface.workflows.inverting.finding import FaceFinder
 
     Images = NDArray[np.uint8]
     Vectors = NDArray[np.float32]
 
-logger = logging.getLogger(__name__)
 _JPEG_QUALITY = 75
 _MOST_AVERAGED = 1000  # photos in the mean face
-_MOST_DETECTED = 1024  # images the detector looks at
-_BORDER = 28  # pixels of grey around an aligned face, which fills its image, for the detector
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,18 @@ class Grader:
     def embed(self, blocks: "Iterable[Images]") -> "Vectors":
         """Return [N, D] unit embeddings of images that come in blocks."""
         return np.concatenate([self.recognizer.embed(block) for block in blocks])
+
+    def embed_found(self, faces: "Images", found: "NDArray[np.bool_]") -> "Vectors":
+        """Return [n, D] embeddings of what a detector found in n images; zeros where it found nothing.
+
+        Args:
+            faces: [f, 112, 112, 3] the faces.
+            found: [n] which images had one.
+        """
+        vectors = np.zeros((len(found), self.bench.targets.shape[1]), np.float32)
+        if len(faces):
+            vectors[found] = self.recognizer.embed(faces)
+        return vectors
 
 
 def make_grader(
@@ -99,6 +107,31 @@ def scored(graders: list[Grader], vectors: "list[Vectors]", seed: int, *, real: 
     judges = {grader.name: scores for grader, scores in zip(graders[1:], judged, strict=True)}
     gaps = {name: None if real else same_model["cosine_mean"] - judge["cosine_mean"] for name, judge in judges.items()}
     return {"same_model": same_model, "judges": judges, "transfer_gap": gaps}
+
+
+def view_realigned(
+    graders: list[Grader], finder: "FaceFinder", blocks: "Iterable[Images]", seed: int
+) -> dict[str, Any] | None:
+    """Score images as a system does that is shown them as pictures: it looks for the face and aligns it anew.
+
+    An image without a face has no embedding, and a vector of zeros stands for it: it passes for nobody, and counts as
+    a cosine of 0, what strangers have. Left out, it would raise the mean of an attack that fails more often.
+
+    Returns:
+        The same as ``view``, and ``faces_found``, the share of the images with a face; None without a detector.
+    """
+    from synthface.workflows.inverting.finding import share
+
+    if not finder.knows:
+        return None
+    flags: list[NDArray[np.bool_]] = []
+    parts: list[list[Vectors]] = [[] for _ in graders]
+    for block in blocks:
+        faces, found = finder.realign(block)
+        flags.append(found)
+        for grader, part in zip(graders, parts, strict=True):
+            part.append(grader.embed_found(faces, found))
+    return {"faces_found": share(np.concatenate(flags)), **scored(graders, list(map(np.concatenate, parts)), seed)}
 
 
 def ceiling(graders: list[Grader], seed: int) -> dict[str, Any] | None:
@@ -153,33 +186,3 @@ def as_jpeg(images: "Images") -> "Images":
         Image.fromarray(image).save(stream, format="JPEG", quality=_JPEG_QUALITY)
         decoded.append(np.asarray(Image.open(stream).convert("RGB")))
     return np.stack(decoded)
-
-
-class HitRate:
-    """Share of images in which a face detector finds a face; nothing where its weights are not installed."""
-
-    def __init__(self, device: Any) -> None:
-        from synthface.data.detection.mtcnn import FaceDetector
-
-        try:
-            self._detector: FaceDetector | None = FaceDetector(device=device)
-        except WeightsError as error:
-            logger.warning("no detector hit rate: %s", error)
-            self._detector = None
-
-    def of(self, blocks: "Iterable[Images]") -> dict[str, Any] | None:
-        """Look at up to 1,024 images: ``rate``, ``interval`` (95 %, Wilson) and ``n``."""
-        from synthface.metrics.intervals import wilson
-
-        if self._detector is None:
-            return None
-        found = n = 0
-        for block in blocks:
-            part = block[: _MOST_DETECTED - n]
-            border = ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0))
-            padded = [np.pad(image, border, constant_values=127) for image in part]
-            found += sum(len(faces) > 0 for faces in self._detector.detect(padded))
-            n += len(part)
-            if n == _MOST_DETECTED:
-                break
-        return {"rate": found / n, "interval": list(wilson(found, n)), "n": n}

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ from synthface.workflows.embed import embed_faceset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
+    from gan.generator import Generator
     from inversion.extras import Extras
     from inversion.variables import GeneratorPrior
-    from synthface.workflows.invert import Options
+    from synthface.workflows.invert import Latent, Options
     from synthface.workflows.inverting.targets import Chosen
 
 logger = logging.getLogger(__name__)
@@ -47,7 +50,7 @@ def gather_means(
         templates = embed_faceset(faceset, name, compute=options).vectors[chosen.targets.rows]
         ensemble.append((load_recognizer(name, device=device), templates))
     extras = Extras(
-        generator=latent_prior(options.generator, device) if options.generator is not None else None,
+        generator=latent_prior(options.generator, device, options.latent) if options.generator is not None else None,
         ensemble=ensemble,
         validator=load_recognizer(options.validator, device=device) if options.validator else None,
         centres=chosen.centres,
@@ -73,26 +76,58 @@ def hashes_of_means(options: "Options") -> dict[str, str]:
     return inputs
 
 
-def latent_prior(path: Path, device: Any = "cpu") -> "GeneratorPrior":
-    """Return a generator's w space as image prior, its centre and spread from draws over all classes."""
-    import torch
+def latent_prior(path: Path, device: Any = "cpu", latent: "Latent" = "w") -> "GeneratorPrior":
+    """Return a generator's latents as image prior.
 
+    Args:
+        path: the generator's file, or the run that trained it.
+        device: where to compute.
+        latent: "w" is what the mapping network gives, its centre and spread from draws over all classes. "z" is what
+            it takes: the normal z and, of a generator with classes, a class row, which is free to lie between those
+            of the training classes and is counted from their mean in their standard deviations.
+    """
     from gan.weights import load_generator
-    from inversion.variables import GeneratorPrior
 
     G = load_generator(path, device).requires_grad_(False)
+    return _z_prior(G) if latent == "z" else _w_prior(G)
+
+
+def _w_prior(G: "Generator") -> "GeneratorPrior":
+    import torch
+
+    from inversion.variables import GeneratorPrior
+
+    device = G.mapping.w_average.device
     draws = numpy_generator(0, "latents of a prior")
     z = torch.from_numpy(draws.standard_normal((_LATENTS_DRAWN, G.z_dim)).astype(np.float32)).to(device)
     labels = torch.from_numpy(draws.integers(0, G.n_classes, _LATENTS_DRAWN)).to(device) if G.n_classes else None
     with torch.no_grad():
         w = G.mapping(z, G.mapping.class_embedding(labels))
-    noise = G.synthesis.constant_noise()
+    return GeneratorPrior(partial(_synthesise, G), (G.w_dim,), w.mean(0), w.std(0))
+
+
+def _z_prior(G: "Generator") -> "GeneratorPrior":
+    import torch
+
+    from inversion.variables import GeneratorPrior
+
+    device = G.mapping.w_average.device
+    rows = G.mapping.class_embedding(torch.arange(G.n_classes, device=device)) if G.n_classes else None
 
     def synthesise(latents: torch.Tensor) -> torch.Tensor:
-        images: torch.Tensor = G.synthesis(latents[:, None].expand(-1, G.synthesis.n_w, -1), noise)
-        return images
+        z, row = latents[:, : G.z_dim], latents[:, G.z_dim :]
+        return _synthesise(G, G.mapping(z, None if rows is None else row))
 
-    return GeneratorPrior(synthesise, (G.w_dim,), w.mean(0), w.std(0))
+    centre, spread = torch.zeros(G.z_dim, device=device), torch.ones(G.z_dim, device=device)
+    if rows is not None:
+        centre = torch.cat([centre, rows.mean(0)])
+        spread = torch.cat([spread, rows.std(0, correction=0)])
+    return GeneratorPrior(synthesise, tuple(centre.shape), centre, spread)
+
+
+def _synthesise(G: "Generator", w: "Tensor") -> "Tensor":
+    images: Tensor = G.synthesis(w[:, None].expand(-1, G.synthesis.n_w, -1), G.synthesis.constant_noise())
+    return images
 
 
 def _other_people(path: Path, targets: set[str]) -> "NDArray[np.uint8]":

@@ -40,6 +40,10 @@ def check_options(options: "Options") -> None:
             options.generator is None or not components,
             "--generator and the components of --prior-faces are optimised first; give one of them",
         ),
+        (
+            options.latent == "w" or options.generator is not None,
+            f"--latent {options.latent} is of a generator; name it with --generator",
+        ),
         (not options.interpolate or options.sample is None, "give --interpolate or --sample, not both"),
         (
             not options.interpolate or (len(options.interpolate) == 2 and options.between >= 0),

@@ -8,7 +8,8 @@ import numpy as np
 from synthface.core.run_record import to_json
 from synthface.data import FaceSet
 from synthface.workflows.inverting.arms import CONTROL, MAIN, Arm
-from synthface.workflows.inverting.grading import Grader, HitRate, as_jpeg, ceiling, floor, scored, view
+from synthface.workflows.inverting.finding import FaceFinder
+from synthface.workflows.inverting.grading import Grader, as_jpeg, ceiling, floor, scored, view, view_realigned
 from synthface.workflows.inverting.running import saved_images
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def collect_results(
     seed, n = int(made_by["seed"]), len(chosen.targets)
     main, by_name = arms[0], {arm.name: arm for arm in arms}
     made = [grader.embed(saved_images(main, working, n)) for grader in graders]
-    hits = HitRate(device)
+    finder = FaceFinder(device)
+    realigned = view_realigned(graders, finder, saved_images(main, working, n, block=64), seed)
     control = by_name.get(CONTROL)
     tested = [arm for arm in arms if arm.name not in (MAIN, CONTROL)]
     photos = _photos(faceset, chosen.targets.rows)
@@ -63,14 +65,15 @@ def collect_results(
         "thresholds": {grader.name: dict(grader.bench.thresholds) for grader in graders},
         **scored(graders, made, seed),
         "jpeg75": view(graders, lambda: map(as_jpeg, saved_images(main, working, n)), seed),
+        "realigned": realigned,
         "control": control and view(graders, lambda: saved_images(control, working, n), seed),
         "protection": _protection(protection, tested, graders, working, n, seed),
         "ceiling": ceiling(graders, seed),
         "floor": floor(graders, made, faceset, (112, 112), seed),
         "detector": {
-            "inverted": hits.of(saved_images(main, working, n)),
-            "control": control and hits.of(saved_images(control, working, n)),
-            "photos": photos and hits.of(photos),
+            "inverted": realigned and realigned["faces_found"],
+            "control": control and finder.hit_rate(saved_images(control, working, n)),
+            "photos": photos and finder.hit_rate(photos),
         },
         "separation": separation,
         "made_by": made_by,
@@ -100,9 +103,11 @@ def _protection(
 
 def table(results: dict[str, Any]) -> str:
     """Return the scores as lines of text."""
-    from synthface.report.inversion_page import HEADINGS, score_rows
+    from synthface.report.inversion_page import HEADINGS, realigned_note, score_rows
 
     rows = [HEADINGS, *score_rows(results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    note = realigned_note(results)
+    return text if note is None else f"{text}{note}\n"
