@@ -8,7 +8,8 @@ Trains the networks of your own copy of NVIDIA's stylegan2-ada-pytorch for so ma
 configuration of our run (sizes, batch, learning rate, R1, moving average, adaptive augmentation); its class embedding
 stays as published. Then both moving averages draw the same number of images of the same classes, which are compared
 with the training images at the same resolution. Both trainings should have had the machine, or the same part of it, to
-themselves. ``--ours`` is a run's folder or one of its checkpoints. Prints one JSON object. With ``--keep FILE`` the
+themselves. ``--ours`` is a run's folder or one of its checkpoints; of a training that went on with ``--init``, all its
+runs in a row, whose minutes and images are summed. Prints one JSON object. With ``--keep FILE`` the
 official side's result is written there, and taken from there by a later comparison of the same configuration and time.
 """
 
@@ -103,8 +104,14 @@ def main() -> int:
     """Train, draw, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--ours", type=Path, required=True, help="folder of a run of train-gan, or a checkpoint of it")
-    parser.add_argument("--config", type=Path, help="run.json of that run; default is the one beside the checkpoint")
+    parser.add_argument(
+        "--ours",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folder of a run of train-gan, or a checkpoint; more of them are summed",
+    )
+    parser.add_argument("--config", type=Path, help="run.json of that run; default is beside the first checkpoint")
     parser.add_argument("--official", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--recognizer", default="mobilefacenet-ms1m")
@@ -124,12 +131,13 @@ def main() -> int:
 
 def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     faces = FaceSet.load(arguments.faces, flag="--faces")
-    checkpoint = arguments.ours / "checkpoint.pt" if arguments.ours.is_dir() else arguments.ours
-    config = json.loads((arguments.config or checkpoint.parent / "run.json").read_text())["config"]
+    checkpoints = [run / "checkpoint.pt" if run.is_dir() else run for run in arguments.ours]
+    config = json.loads((arguments.config or checkpoints[0].parent / "run.json").read_text())["config"]
     network = NetworkConfig(**config["network"])
     flat = {key: value for key, value in config["training"].items() if not isinstance(value, dict)}
     training = TrainingConfig(**flat, ada=AdaConfig(**config["training"]["ada"]))
-    G, seconds, seen = _our_generator(checkpoint, network, len(faces.identities), training.batch)
+    runs = [_our_generator(path, network, len(faces.identities), training.batch) for path in checkpoints]
+    G, seconds, seen = runs[-1][0], sum(run[1] for run in runs), sum(run[2] for run in runs)
     labels = torch.arange(len(faces.identities)).repeat_interleave(PER_CLASS)
     z = torch.randn(len(labels), network.z_dim, generator=torch.Generator().manual_seed(0))
     recognizer = load_recognizer(arguments.recognizer)
