@@ -121,6 +121,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="other numbers of steps than the arms'")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of people, of starts and of views")
     parser.add_argument("--compile", action="store_true", help="compile each step")
+    parser.add_argument("--half", action="store_true", help="convolutions in bfloat16")
     parser.add_argument("--prior-faces", type=Path, help="FaceSet of other people, for the arm eigenfaces")
     parser.add_argument("--generator", type=Path, help="trained generator, for the arms of that name")
     arguments = parser.parse_args()
@@ -190,7 +191,8 @@ class Study:
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Return all there is to record."""
         inputs = {"faces": self._faces.manifest_sha256, "targets": self._targets.sha256}
-        config = {"part": self._arguments.part, "compile": self._arguments.compile, "threads": torch.get_num_threads()}
+        config = {name: getattr(self._arguments, name) for name in ("part", "compile", "half")}
+        config["threads"] = torch.get_num_threads()
         configs = {name: to_json(ARMS[name].config(self._arguments.steps)) for name in self._arguments.arms}
         record = run_record("study_inversion", {**config, "arms": configs}, seed=self._arguments.seed, inputs=inputs)
         return {"n_targets": len(self._targets.rows), "rows": rows, "made_by": record}
@@ -200,6 +202,7 @@ class Study:
         arguments, inverted = self._arguments, DIRECTIONS[job.direction][0]
         source = str(getattr(arguments, NEEDS.get(job.arm.uses or "", ""), None))
         parts = [to_json(job.config), inverted, self._targets.sha256, arguments.seed, job.arm.uses, source]
+        parts += ["half"] if arguments.half else []
         key = sha256_json(parts)[:16]
         n_groups = -(-len(self._targets.rows) // job.config.group_size)
         files = [
@@ -216,6 +219,7 @@ class Study:
                 arguments.seed,
                 skip=skip,
                 compile_step=arguments.compile,
+                half=arguments.half,
                 extras=self._extras(job),
             )
             total, done = n_groups * job.config.steps, len(skip) * job.config.steps
