@@ -53,6 +53,7 @@ SHARED = (
     "ema_kimg",
     "ema_rampup",
     "mirror",
+    "sampling",
     "ada",
 )
 PER_CLASS = 2
@@ -168,6 +169,7 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
 
     settings = {"network": config["network"], "training": {key: config["training"][key] for key in SHARED}}
     settings |= {"minutes": arguments.minutes, "threads": arguments.threads, "recognizer": arguments.recognizer}
+    settings["faces"] = faces.manifest_sha256
     report["official"] = _kept(arguments.keep, settings, official)
     return report | {"ratio": round(report["synthface"]["frechet"] / report["official"]["frechet"], 3)}
 

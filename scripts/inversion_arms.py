@@ -58,7 +58,6 @@ ARMS = {
     "full-size": Arm("112 pixels from the start", _FULL_SIZE),
     "noise-start": Arm("starts from noise around grey", {"start": "noise"}),
     "symmetric-start": Arm("its own mirror image for 60 % of the steps", {"symmetric_share": 0.6}),
-    "quality-symmetric": Arm("preset quality, the same", {"symmetric_share": 0.6}, basis="quality"),
     "noise-symmetric": Arm("from noise, the same", {"start": "noise", "symmetric_share": 0.6}),
     # Forms of the prior. Weights relative to the identity loss (10 x cosine distance): as published for ArcFace with
     # the squared distance of 512-d features (.05 / 1024), and for DeepInversion with a cross entropy (.01).

@@ -42,7 +42,7 @@ from synthface.core.seeds import numpy_generator
 from synthface.data import FaceSet
 from synthface.recognition import load_recognizer
 from synthface.workflows.embed import embed_faceset
-from synthface.workflows.inverting.finding import FaceFinder
+from synthface.workflows.inverting.finding import FaceFinder, share
 from synthface.workflows.progress import track
 
 TUNING_PEOPLE = 64
@@ -164,9 +164,10 @@ class Study:
         inverted, judge = DIRECTIONS[job.direction]
         same, judged = self._score(inverted, images), self._score(judge, images)
         cosines = judged.pop("cosines")
-        realigned = None
+        realigned = detected = None
         if self._finder.knows:
-            realigned = self._score(judge, *self._finder.realign(images))
+            faces, found = self._finder.realign(images)
+            realigned, detected = self._score(judge, faces, found), share(found)
             del realigned["cosines"], realigned["real_photos"]
         first = self._first.setdefault(job.direction, cosines)
         return {
@@ -177,7 +178,7 @@ class Study:
             "judge": judge,
             "steps": job.config.steps,
             "seconds_an_image": seconds,
-            "detected": self._finder.hit_rate([images]),
+            "detected": detected,
             "same_model": {name: value for name, value in same.items() if name != "cosines"},
             "judged": judged,
             "judged_realigned": realigned,
