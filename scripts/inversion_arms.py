@@ -29,14 +29,19 @@ class Arm:
         idea: what it shows, in a few words.
         changes: settings that differ from the basis.
         basis: preset that they are changed in.
-        uses: what it needs beside the templates: "mean face", "faces", "generator" or "second recogniser"; such an
-            arm is not template-only.
+        uses: what it needs beside the templates: "mean face", "faces", "generator", "second recogniser" with the same
+            people's templates, or "validator", a second recogniser without any.
     """
 
     idea: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     basis: str = "fast"
     uses: str | None = None
+
+    @property
+    def template_only(self) -> bool:
+        """Whether a thief of the templates and their recogniser could do it; any recogniser can be a validator."""
+        return self.uses in (None, "validator")
 
     def config(self, steps: int | None) -> InversionConfig:
         """Return all settings, with another number of steps than the preset's if one is given."""
@@ -83,6 +88,7 @@ ARMS = {
     "early-tv": Arm("3 times the smoothness at the start", {"tv_early_factor": 3.0}),
     "averaged": Arm("mean of the last fifth of the images", {"average_share": 0.2}),
     "candidates-3": Arm("best of 3 under held-out views", {"candidates": 3}),
+    "validated-3": Arm("best of 3 by the consensus of synthface-small", {"candidates": 3}, uses="validator"),
     "steps-600": Arm("four times the steps", {"steps": 600}),
     # Not template-only.
     "mean-start": Arm("starts from the mean of 800 faces", uses="mean face"),

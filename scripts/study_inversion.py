@@ -50,7 +50,7 @@ DIRECTIONS = {
     "ms1m": ("mobilefacenet-ms1m", "mobilefacenet-casia"),
     "casia": ("mobilefacenet-casia", "mobilefacenet-ms1m"),
 }
-SECOND = "synthface-small"  # never a judge: the ensemble's
+SECOND = "synthface-small"  # never a judge: the ensemble's, and the validator
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Study:
         return {
             "arm": job.name,
             "idea": job.arm.idea,
-            "template_only": job.arm.uses is None,
+            "template_only": job.arm.template_only,
             "inverted": inverted,
             "judge": judge,
             "steps": job.config.steps,
@@ -234,6 +234,8 @@ class Study:
         return [GroupResult.from_npz(file.read_bytes()) for file in files], seconds / len(self._targets.rows)
 
     def _extras(self, job: Job) -> Extras:
+        if job.arm.uses == "validator":
+            return Extras(validator=load_recognizer(SECOND))
         if job.arm.uses != "second recogniser":
             return extras_from_files(job.arm.uses, self._arguments.prior_faces, self._arguments.generator)
         return Extras(

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,18 +206,23 @@ def _png_header(width, height):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("to", "seconds"), [("webdataset", 0.04), ("faceset", 0.3)])  # of the conversion, about
-def test_killed_at_random_moments_the_result_is_the_same(tmp_path, images, to, seconds):
+@pytest.mark.parametrize("to", ["webdataset", "faceset"])
+def test_killed_at_random_moments_the_result_is_the_same(tmp_path, images, to):
     source = tmp_path / "src"
     for k in range(1500):
         (source / f"p{k // 30}").mkdir(parents=True, exist_ok=True)
         (source / f"p{k // 30}" / f"{k}.jpg").write_bytes(images[k % 12])
     words = ["convert", str(source), "--to", to, "--kind", "real", "--shard-size", "100", "--out"]
+    begun = time.monotonic()
     assert main([*words, str(tmp_path / "whole")]) == 0
+    seconds = time.monotonic() - begun
     draw = random.Random(0)
     out = tmp_path / "killed"
-    n_killed = 0
-    for _ in range(int(os.environ.get("SYNTHFACE_KILLS", "4"))):
+    n_killed, n_wanted = 0, int(os.environ.get("SYNTHFACE_KILLS", "4"))
+    for _ in range(20 * n_wanted):
+        if n_killed == n_wanted:
+            break
+        shutil.rmtree(out, ignore_errors=True)  # one that came to its end first; what a killed one left stays
         process = subprocess.Popen(
             [sys.executable, "-m", "synthface", *words, str(out)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
@@ -228,7 +234,7 @@ def test_killed_at_random_moments_the_result_is_the_same(tmp_path, images, to, s
             os.kill(process.pid, signal.SIGKILL)
             n_killed += 1
         process.wait()
-    assert n_killed
+    assert n_killed == n_wanted
     assert main([*words, str(out)]) == 0
     assert files_of(out) == files_of(tmp_path / "whole")
     assert not Path(f"{out}.partial").exists()
