@@ -1,7 +1,8 @@
 """Which real images, labels and latents step t of a training uses: a function of (seed, t) alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import torch
@@ -14,12 +15,17 @@ from synthface.core.seeds import derive_seed, numpy_generator
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Inputs of one micro-batch, all on the CPU; ``generator`` continues with its augmentations."""
+    """Inputs of one micro-batch, all on the CPU; ``generator`` continues with its latents and augmentations."""
 
-    images: Tensor  # [n, 3, H, W] in [-1, 1], channels last
+    read_images: Callable[[], Tensor]
     labels: Tensor  # [n] int64
     fake_labels: Tensor  # [n] int64
     generator: torch.Generator
+
+    @cached_property
+    def images(self) -> Tensor:
+        """[n, 3, H, W] in [-1, 1], channels last; read when first asked for: two of the four phases never do."""
+        return self.read_images()
 
 
 class BatchSource:
@@ -62,14 +68,11 @@ class BatchSource:
         return np.array([self._epoch(int(position // n))[position % n] for position in positions])
 
     def micro_batch(self, step: int, micro: int, phase: str) -> MicroBatch:
-        """Return the inputs of micro-batch ``micro`` of a step, for the phase "generator" or "discriminator"."""
+        """Return the inputs of micro-batch ``micro`` of a step; each phase of a step draws its own numbers."""
         size = self.config.micro_batch
         generator = torch.Generator().manual_seed(derive_seed(self.seed, phase, step, micro))
         rows = self.rows(step, micro)
-        images = torch.from_numpy(self.pixels[rows]).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-        if self.config.mirror:
-            mirrored = torch.rand(size, generator=generator) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+        mirrored = torch.rand(size, generator=generator) < 0.5 if self.config.mirror else None
         fake_rows = torch.randint(len(self.labels), (size,), generator=generator).numpy()
         if self._cumulated is not None:
             # In float64: float32 has too few values to reach each of some ten million images.
@@ -77,8 +80,15 @@ class BatchSource:
             fake_rows = np.searchsorted(self._cumulated, positions)
             fake_rows = fake_rows.clip(0, len(self.labels) - 1)
         return MicroBatch(
-            images=images.contiguous(memory_format=torch.channels_last),
+            read_images=partial(self._read, rows, mirrored),
             labels=torch.from_numpy(self.labels[rows]),
             fake_labels=torch.from_numpy(self.labels[fake_rows]),
             generator=generator,
         )
+
+    def _read(self, rows: NDArray[np.int64], mirrored: Tensor | None) -> Tensor:
+        """Return real images [n, 3, H, W], mirrored where ``mirrored`` [n] says so."""
+        images = torch.from_numpy(self.pixels[rows]).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        if mirrored is not None:
+            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+        return images.contiguous(memory_format=torch.channels_last)

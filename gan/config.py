@@ -6,6 +6,14 @@ from typing import Literal
 
 from synthface.core.errors import ConfigError
 
+_RESOLUTIONS = (8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+def _require(is_met: bool, flag: str, value: object, rule: str) -> None:
+    """Refuse a setting that breaks its rule, by the name of its flag."""
+    if not is_met:
+        raise ConfigError(f"{flag} {value}: give {rule}")
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -36,8 +44,10 @@ class NetworkConfig:
     group_size: int = 4
 
     def __post_init__(self) -> None:
-        if self.resolution not in (8, 16, 32, 64, 128, 256, 512, 1024):
-            raise ConfigError(f"--network.resolution {self.resolution}: give a power of two from 8 to 1024")
+        is_known = self.resolution in _RESOLUTIONS
+        _require(is_known, "--network.resolution", self.resolution, "a power of two from 8 to 1024")
+        _require(self.class_scale >= 0, "--network.class_scale", self.class_scale, "0 or more")
+        _require(self.clamp >= 0, "--network.clamp", self.clamp, "0 or more")
         if (
             min(self.w_dim, self.mapping_layers, self.channel_base, self.channel_max) < 1
             or min(self.z_dim, self.group_size) < 0
@@ -81,8 +91,9 @@ class AdaConfig:
     groups: AugmentationGroups = "bgc"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start <= 1:
-            raise ConfigError(f"--training.ada.start {self.start}: give a probability from 0 to 1")
+        _require(0 <= self.start <= 1, "--training.ada.start", self.start, "a probability from 0 to 1")
+        if self.mode == "fixed" and self.start == 0:
+            raise ConfigError("--training.ada.mode fixed: give --training.ada.start, or mode none")
         if self.interval < 1 or self.kimg <= 0:
             raise ConfigError("--training.ada: interval and kimg are positive")
 
@@ -226,7 +237,7 @@ class TrainingConfig:
         r1_interval: steps between two penalties (lazy regularisation).
         style_mixing: probability that an image takes its later layers from a second z.
         ema_kimg: half life of the generator's moving average, in thousand images.
-        ema_rampup: the half life is never more than this share of the images seen.
+        ema_rampup: the half life is never more than this share of the images seen; 0 is off.
         mirror: show real images mirrored half of the time.
         sampling: classes drawn as often as they have images (natural), all alike (balanced), or in between (sqrt).
         half_from: blocks of this resolution and above are trained in bfloat16, which is faster where the machine has
@@ -265,7 +276,10 @@ class TrainingConfig:
                 f"--training.batch {self.batch}, --training.micro_batch {self.micro_batch}: "
                 "the batch is a multiple of the micro-batch, and that of 4"
             )
-        if self.learning_rate <= 0 or self.r1_interval < 1 or min(self.r1_gamma, self.warmup_kimg) < 0:
-            raise ConfigError(
-                "--training: learning_rate and r1_interval are positive, r1_gamma and warmup_kimg are not negative"
-            )
+        _require(0 <= self.style_mixing <= 1, "--training.style_mixing", self.style_mixing, "a probability from 0 to 1")
+        for name in ("learning_rate", "r1_interval", "ema_kimg"):
+            _require(getattr(self, name) > 0, f"--training.{name}", getattr(self, name), "a positive number")
+        for name in ("r1_gamma", "ema_rampup", "warmup_kimg"):
+            _require(getattr(self, name) >= 0, f"--training.{name}", getattr(self, name), "0 or more")
+        is_block = self.half_from in (0, 4, *_RESOLUTIONS)
+        _require(is_block, "--training.half_from", self.half_from, "0, or a power of two from 4 to 1024")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gan.layers import FullyConnected, normalize_second_moment
 
-W_AVERAGE_BETA = 0.998
+W_AVERAGE_BETA = 0.995  # of StyleGAN2-ADA
 
 
 class ClassEmbedding(nn.Module):

@@ -128,7 +128,7 @@ class GanTrainer:
         penalty = self.penalty_step() if self.step_index % self.config.r1_interval == 0 else None
         self.step_index += 1
         half_life = self.config.ema_kimg * 1000
-        if self.average_starts_here:
+        if self.average_starts_here and self.config.ema_rampup:
             half_life = min(half_life, self.seen_images * self.config.ema_rampup)
         update_average(self.G_ema, self.G, decay(self.config.batch, half_life))
         self.ada.observe(signs * self.config.batch, self.config.batch)

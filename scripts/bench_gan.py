@@ -73,7 +73,7 @@ def main() -> int:
     training = TrainingConfig(
         batch=BATCH,
         micro_batch=arguments.micro_batch,
-        ada=AdaConfig(mode="fixed", start=arguments.p),
+        ada=AdaConfig(mode="fixed", start=arguments.p) if arguments.p else AdaConfig(mode="none"),
         half_from=arguments.half_from,
         features=FeatureConfig(mode=arguments.features),
         compile=not arguments.no_compile,
@@ -196,7 +196,7 @@ class OperationCounter(TorchDispatchMode):
 
 def operation_counts(network: NetworkConfig, training: TrainingConfig) -> dict[str, float]:
     """Return floating-point operations an image of each phase."""
-    trainer = make_trainer(network, dataclasses.replace(training, compile=False, half_from=0))
+    trainer = make_trainer(network, dataclasses.replace(training, compile=False, half_from=0, micro_batch=BATCH))
     calls = our_calls(trainer)
     z, labels = torch.randn(BATCH, network.z_dim), torch.arange(BATCH)
     calls["sampling"] = (BATCH, torch.no_grad()(lambda: trainer.G_ema(z, labels)))
@@ -207,6 +207,7 @@ def operation_counts(network: NetworkConfig, training: TrainingConfig) -> dict[s
             call()
         counts[phase] = counter.total / images
     steps = counts["generator step"] + counts["discriminator step"]
+    assert all(counts.values()), counts  # the counter sees its own thread alone, and micro-batches have theirs
     return counts | {"training": steps + counts["R1 step"] / training.r1_interval}
 
 

@@ -5,12 +5,13 @@ r"""What our training and the official code reach in the same time: Frechet dist
         --official ~/stylegan2-ada-pytorch --recognizer mobilefacenet-ms1m
 
 Trains the networks of your own copy of NVIDIA's stylegan2-ada-pytorch for so many minutes on the same FaceSet with the
-configuration of our run (sizes, batch, learning rate, R1, moving average, adaptive augmentation); its class embedding
-stays as published. Then both moving averages draw the same number of images of the same classes, which are compared
-with the training images at the same resolution. Both trainings should have had the machine, or the same part of it, to
-themselves. ``--ours`` is a run's folder or one of its checkpoints; of a training that went on with ``--init``, all its
-runs in a row, whose minutes and images are summed. Prints one JSON object. With ``--keep FILE`` the
-official side's result is written there, and taken from there by a later comparison of the same configuration and time.
+configuration of our run (sizes, batch, learning rate, R1, moving average, adaptive augmentation) and in float32; its
+class embedding stays as published. What our run has beyond that, bfloat16 or a feature discriminator, is in the report.
+Then both moving averages draw the same number of images of the same classes, which are compared with the training
+images at the same resolution. Both trainings should have had the machine, or the same part of it, to themselves.
+``--ours`` is a run's folder or one of its checkpoints; of a training that went on with ``--init``, all its runs in a
+row, whose minutes and images are summed. Prints one JSON object. With ``--keep FILE`` the official side's result is
+written there, and taken from there by a later comparison of the same configuration and time.
 """
 
 import argparse
@@ -56,6 +57,7 @@ SHARED = (
     "sampling",
     "ada",
 )
+OURS_ALONE = ("half_from", "features")
 PER_CLASS = 2
 DRAWN_AT_ONCE = 16
 
@@ -153,6 +155,7 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     real = moments(embed_faceset(faces, arguments.recognizer, via_size=network.resolution).vectors)
     report: dict[str, Any] = {"recognizer": arguments.recognizer, "threads": arguments.threads, "n_drawn": len(labels)}
     report["synthface"] = {"minutes": round(seconds / 60, 2), "seen_images": seen, "frechet": distance(G)}
+    report["synthface"] |= {key: config["training"][key] for key in OURS_ALONE}
 
     def official() -> dict[str, Any]:
         pixels = image_cache(faces, network.resolution, network.resolution)

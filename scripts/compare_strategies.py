@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from recognition_runs import Benchmark, accuracy_cells, exit_code, percent, publish, size_of, summary, train
+from recognition_runs import Benchmark, accuracy_cells, exit_code, percent, publish, size_of, summary_or_failure, train
 
 from synthface.core.hashing import sha256_json
 from synthface.core.seeds import numpy_generator
@@ -63,23 +63,27 @@ def _compare(arguments: argparse.Namespace) -> int:
     seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
     jobs = [(name, strategy, seed) for name in sets for strategy in arguments.strategies for seed in seeds]
     runs: dict[tuple[str, str], list[Path]] = {}
-    seconds: dict[tuple[str, str], list[float]] = {}
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for name, strategy, seed in track(jobs, description="train", unit="run"):
         settings = _settings(arguments, strategy) | {"faces": sets[name].root, "seed": seed}
         key = sha256_json({key: str(value) for key, value in settings.items()})[:8]
         run = arguments.out / "runs" / f"{name.replace(' ', '-')}-{strategy}-{seed}-{key}"
-        seconds.setdefault((name, strategy), []).append(train(**settings, out=run)["seconds"])
+        found.setdefault((name, strategy), []).append(train(**settings, out=run))
         runs.setdefault((name, strategy), []).append(run)
     rows = []
     for (name, strategy), folders in runs.items():
         row = {"set": name, "strategy": strategy, "images": len(sets[name]), "people": len(sets[name].identities)}
-        row |= {"seconds": sum(seconds[name, strategy]) / len(folders)}
-        rows.append(row | summary(benchmark, folders))
+        failed = [one["failed"] for one in found[name, strategy] if "failed" in one]
+        if failed:
+            rows.append(row | {"failed": failed[0]})
+            continue
+        row |= {"seconds": sum(one["seconds"] for one in found[name, strategy]) / len(folders)}
+        rows.append(row | summary_or_failure(benchmark, folders))
     size = size_of(arguments.side, arguments.width, arguments.embedding_dim)
     settings = {key: str(value) for key, value in vars(arguments).items()}
     result = {"settings": settings, "size": size, "rows": rows}
     publish(arguments.out, "strategies", result, markdown(rows, size, arguments))
-    met = [row["accuracy"] >= TARGETS[row["strategy"]] for row in rows if row["set"] == "synthetic"]
+    met = [row.get("accuracy", 0.0) >= TARGETS[row["strategy"]] for row in rows if row["set"] == "synthetic"]
     return int(not all(met))
 
 
@@ -91,11 +95,15 @@ def _settings(arguments: argparse.Namespace, strategy: str) -> dict[str, Any]:
         "input_size": arguments.side,
         "width": arguments.width,
         "embedding_dim": arguments.embedding_dim,
-        "epochs": 1 if arguments.quick else arguments.epochs,
+        "epochs": _epochs(arguments),
         "batch": arguments.batch,
         "lr": arguments.lr,
         "compile": not (arguments.no_compile or arguments.quick),
     }
+
+
+def _epochs(arguments: argparse.Namespace) -> int:
+    return 1 if arguments.quick else int(arguments.epochs)
 
 
 def _sets(arguments: argparse.Namespace) -> dict[str, FaceSet]:
@@ -131,12 +139,19 @@ def markdown(rows: list[dict[str, Any]], size: dict[str, float], arguments: argp
     """Return the table."""
     lines = [
         f"Student: MobileFaceNet x {arguments.width:g} at {arguments.side} px, {size['parameters']:,} parameters, "
-        f"{size['flops'] / 1e6:.0f} MFLOP an image, {arguments.epochs} epochs; teacher {arguments.teacher}.",
+        f"{size['flops'] / 1e6:.0f} MFLOP an image, {_epochs(arguments)} epochs of batches of {arguments.batch} at a "
+        f"learning rate of {arguments.lr:g}, {arguments.loss} where there are labels; nothing of it was tuned. Teacher "
+        f"{arguments.teacher}, whose own training people are not left out of the pairs.",
         "",
         "| set | images | people | strategy | accuracy % | 95 % interval | seeds | AUC | target % | seconds |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
+        if "failed" in row:
+            lines.append(
+                f"| {row['set']} | {row['images']:,} | {row['people']:,} | {row['strategy']} | {row['failed']} |"
+            )
+            continue
         target = percent(TARGETS[row["strategy"]]) if row["set"] == "synthetic" else ""
         lines.append(
             f"| {row['set']} | {row['images']:,} | {row['people']:,} | {row['strategy']} | {accuracy_cells(row)} | "

@@ -54,7 +54,7 @@ _FULL_SIZE = {"sides": (112,), "stage_shares": (1.0,)}
 
 ARMS = {
     "fast": Arm("the basis: preset fast"),
-    "quality": Arm("preset quality", basis="quality"),
+    "quality": Arm("preset quality: the best of 3 under held-out views", basis="quality"),
     # What the basis consists of, taken away.
     "no-prior": Arm("without the batch-norm prior", {"prior_weight": 0.0}),
     "no-views": Arm("the image itself, in every step", _STILL),
@@ -87,9 +87,8 @@ ARMS = {
     "from-14": Arm("from 14 pixels", {"sides": (14, 28, 56, 112), "stage_shares": (0.2, 0.3, 0.25, 0.25)}),
     "early-tv": Arm("3 times the smoothness at the start", {"tv_early_factor": 3.0}),
     "averaged": Arm("mean of the last fifth of the images", {"average_share": 0.2}),
-    "candidates-3": Arm("best of 3 under held-out views", {"candidates": 3}),
     "validated-3": Arm("best of 3 by the consensus of synthface-small", {"candidates": 3}, uses="validator"),
-    "steps-600": Arm("four times the steps", {"steps": 600}),
+    "steps-450": Arm("three times the steps, half the smoothness", {"steps": 450, "tv_l1_weight": 5.0}),
     # Not template-only.
     "mean-start": Arm("starts from the mean of 800 faces", uses="mean face"),
     "eigenfaces": Arm("starts from 100 eigenfaces", uses="faces"),

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.core.errors import DataError, SynthfaceError
+from synthface.core.atomic import write_atomic
+from synthface.core.errors import DataError, DivergedError, SynthfaceError
 from synthface.core.heap import keep_freed_memory
 from synthface.core.run_record import write_json
 from synthface.data import FaceSet
@@ -32,7 +33,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Pairs of people whom no training of the study shows, drawn once for all of them.
+    """Pairs of people whom no training of the study shows, drawn once for all of them; a teacher may know some.
 
     Args:
         parts: FaceSets of those people.
@@ -65,7 +66,7 @@ class Benchmark:
         return "-".join([*(part.manifest_sha256[:8] for part in self.facesets), str(self.pairs), str(self.seed)])
 
     def check_disjoint(self, trained_on: FaceSet) -> None:
-        """Refuse a benchmark that shows people of a training set.
+        """Refuse a benchmark that shows people of a training set; generated identities have names of their own.
 
         Raises:
             DataError: somebody is in both.
@@ -77,8 +78,9 @@ class Benchmark:
     def scores(self, run: Path) -> Floats:
         """Return the cosines [N] of a run's recogniser on the pairs, from the file beside it where they are known."""
         from synthface.recognition import load_recognizer
+        from synthface.recognition.catalogue import find_weights
 
-        path = run.parent / f"{run.name}.{self.key}.npy"
+        path = run.parent / f"{run.name}.{find_weights(str(run)).sha256[:8]}.{self.key}.npy"
         if not path.exists():
             recognizer = load_recognizer(run)
             side, used = recognizer.side, np.unique(self.drawn.rows)
@@ -87,7 +89,9 @@ class Benchmark:
             for part, start, stop in zip(self.facesets, starts[:-1], starts[1:], strict=True):
                 mine = used[(used >= start) & (used < stop)]
                 unit[mine] = recognizer.embed(image_cache(part, side, side)[mine - start])
-            np.save(path, np.einsum("nd,nd->n", unit[self.drawn.rows[:, 0]], unit[self.drawn.rows[:, 1]]))
+            found = io.BytesIO()
+            np.save(found, np.einsum("nd,nd->n", unit[self.drawn.rows[:, 0]], unit[self.drawn.rows[:, 1]]))
+            write_atomic(path, found.getvalue())
         scores: Floats = np.load(path)
         return scores
 
@@ -130,16 +134,30 @@ def publish(out: Path, name: str, result: dict[str, Any], table: str) -> None:
 
 
 def train(**settings: Any) -> dict[str, Any]:
-    """Run ``synthface train-recognizer`` quietly unless it is done; return its last epoch's figures and its time."""
+    """Run ``synthface train-recognizer`` quietly unless it is done; return its last epoch's figures and its time.
+
+    A training that diverges is a result too: {"failed": why}.
+    """
     from synthface.core.journal import read_journal
     from synthface.workflows import train_recognizer
 
     options = train_recognizer.Options(**settings)
-    with contextlib.redirect_stdout(io.StringIO()):
-        train_recognizer.run(options)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            train_recognizer.run(options)
+    except DivergedError as error:
+        return {"failed": str(error)}
     lines = read_journal(options.out / "metrics.jsonl")
     seconds = sum(line["seconds"] for line in lines)
     return {**lines[-1], "epochs": len(lines), "seconds": seconds}
+
+
+def summary_or_failure(benchmark: Benchmark, runs: Sequence[Path]) -> dict[str, Any]:
+    """Return the ``summary``, or what went wrong: embeddings that are not finite must not cost the other rows."""
+    try:
+        return summary(benchmark, runs)
+    except SynthfaceError as error:
+        return {"failed": str(error)}
 
 
 def summary(benchmark: Benchmark, runs: Sequence[Path], *, replicates: int = 1000) -> dict[str, Any]:

@@ -59,8 +59,14 @@ class Official:
         self.pipe.p.fill_(training.ada.start)
         players = (self.G.mapping, self.G.synthesis, self.D, self.pipe if augmented else None)
         self.loss = loss.StyleGAN2Loss("cpu", *players, r1_gamma=training.r1_gamma, pl_weight=0)
-        adam = {"lr": training.learning_rate, "betas": (0.0, 0.99)}
-        self.optimizers = {name: torch.optim.Adam(getattr(self, name).parameters(), **adam) for name in "GD"}
+        # As in its training loop: an optimiser that also steps for a lazy regulariser is slowed down by as much.
+        slowed = {"G": 1.0, "D": training.r1_interval / (training.r1_interval + 1)}
+        self.optimizers = {
+            name: torch.optim.Adam(
+                getattr(self, name).parameters(), lr=training.learning_rate * ratio, betas=(0.0, 0.99**ratio)
+            )
+            for name, ratio in slowed.items()
+        }
         self.labels, self.real, self.n_samples = torch.eye(n_classes), real, n_samples
         self.batch, self.interval = training.batch, training.r1_interval
 

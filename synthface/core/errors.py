@@ -13,6 +13,10 @@ class DataError(SynthfaceError):
     """A data set, image or manifest is missing, damaged or of the wrong kind."""
 
 
+class DivergedError(SynthfaceError):
+    """A training left the finite numbers; other settings may not."""
+
+
 class WeightsError(SynthfaceError):
     """A model file is missing, damaged, of the wrong kind or has the wrong hash."""
 

@@ -42,6 +42,7 @@ class FaceRecord:
     generator: str | None = None  # sha256 of the generator's weights
     psi: float | None = None
     noise_mode: str | None = None
+    cutoff: int | None = None  # layers that psi truncates, from the coarsest; all where it is not set
     code: dict[str, Any] | None = None  # identity code, for identities that are no training class
     processing: dict[str, Any] | None = None  # what a release did to the file: mark, encoding, and what it was before
 

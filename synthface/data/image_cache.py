@@ -1,5 +1,6 @@
 """All images of a FaceSet at one size in a single memory-mapped uint8 array."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def image_cache(faceset: FaceSet, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def _build(faceset: FaceSet, height: int, width: int, path: Path) -> None:
-    working = partial_path(path)
+    working = partial_path(path).with_suffix(f".partial-{os.getpid()}")  # two builders at once do not meet
     pixels = np.lib.format.open_memmap(working, mode="w+", dtype=np.uint8, shape=(len(faceset), height, width, 3))
     for index in range(len(faceset)):
         pixels[index] = faceset.read_images([index], height, width)[0]

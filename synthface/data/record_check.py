@@ -25,6 +25,7 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "generator": (str,),
     "psi": _NUMBER,
     "noise_mode": (str,),
+    "cutoff": (int,),
     "code": (dict,),
     "processing": (dict,),
 }

@@ -22,7 +22,7 @@ from synthface.recognition.networks import Network
 from synthface.recognition.shard_files import shard_of
 
 Strategy = Literal["classification", "transfer", "combined"]
-_MAX_GRADIENT_NORM = 5.0  # as in SFace
+_MAX_GRADIENT_NORM = 5.0  # SFace's; there it bounds the network alone, here its head with it
 _ROUNDING = 1e-9  # a share of the epochs, times the epochs, may come out just below the epoch
 _WARM_UP = 0.05  # share of the training over which the learning rate rises from 0
 

@@ -2,7 +2,7 @@
 
 Image j of a class depends on (seed, class, j) alone: the same bytes with any number of processes, whatever else is
 generated, and after an interruption. Each manifest line holds what made the image: generator, class or identity
-code, seed, psi and noise mode.
+code, seed, psi, noise mode and, where one was given, cutoff.
 
 --identities mixed and sampled make people that are no training class. Candidates are numbered; one is kept if a
 recogniser takes it for no training class of the generator and for no candidate kept before it, at a stated false match
@@ -34,6 +34,7 @@ synthface generate --generator runs/gan --classes 0-99 --per-class 20 --out synt
 synthface generate --generator runs/gan --identities sampled --classes 0-499 --per-class 20 --out new-people
 synthface generate --generator runs/gan --identities mixed --classes 0-99 --distinct.fmr 0 --out unfiltered
 synthface generate --generator model.safetensors --classes 0-9,40 --per-class 4 --psi 0.7 --out few --devices 2
+synthface generate --classes 0-99 --per-class 20 --psi 0.5 --cutoff 4 --out usual-shapes
 """
 
 
@@ -48,6 +49,8 @@ class Options(Compute):
         per_class: images a class.
         seed: the seed from which each image's own seed is derived.
         psi: truncation; 1 keeps all variety, less moves every face towards the average one.
+        cutoff: truncate the first so many layers only, from the coarsest, two for each resolution: shapes are as usual,
+            colours and details keep their variety; default is all layers.
         noise_mode: const repeats the noise of the weights, random draws it from the image's seed, none leaves it out.
         identities: trained shows the training classes; mixed and sampled make people that are no training class, by
             averaging a few classes or by drawing from the distribution of all.
@@ -62,6 +65,7 @@ class Options(Compute):
     per_class: int = 20
     seed: int = 0
     psi: float = 1.0
+    cutoff: int | None = None
     noise_mode: Literal["const", "random", "none"] = "const"
     identities: Literal["trained", "mixed", "sampled"] = "trained"
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
@@ -74,6 +78,10 @@ class Options(Compute):
             raise ConfigError(f"--per-class {self.per_class}: give at least 1")
         if not 0 <= self.psi <= 2:
             raise ConfigError(f"--psi {self.psi}: give a value from 0 to 2")
+        if self.cutoff is not None and self.cutoff < 1:
+            raise ConfigError(f"--cutoff {self.cutoff}: give at least 1")
+        if self.cutoff is not None and self.psi == 1:
+            raise ConfigError(f"--cutoff {self.cutoff}: nothing is truncated at --psi 1; give --psi too")
         if self.classes is not None:
             parse_ranges(self.classes)
 
@@ -105,6 +113,8 @@ def run(options: Options) -> None:
     inputs = {"generator": digest, **(options.distinct.inputs() if options.identities != "trained" else {})}
     fabric = launch_fabric(options)
     G = load_generator(file, device=fabric.device)
+    if options.cutoff is not None and options.cutoff > G.synthesis.n_w:
+        raise ConfigError(f"--cutoff {options.cutoff}: the generator has {G.synthesis.n_w} layers")
     writer = FaceSetWriter(
         options.out,
         kind="synthetic",
@@ -121,16 +131,11 @@ def run(options: Options) -> None:
             plan = list(_plan(options, classes, G.n_classes, people))
             mine = [item for chunk in _chunks(plan)[fabric.global_rank :: fabric.world_size] for item in chunk]
             to_do = [item for item in mine if not writer.done(item.key["path"])]
-            drawn = draw_images(G, to_do, psi=options.psi, noise_mode=options.noise_mode)
+            drawn = draw_images(G, to_do, **_drawn_as(options))
             for request, image in track(
                 drawn, description="generating", total=len(mine), initial=len(mine) - len(to_do)
             ):
-                fields: dict[str, Any] = {
-                    "seed": request.seed,
-                    "generator": digest,
-                    "psi": options.psi,
-                    "noise_mode": options.noise_mode,
-                }
+                fields = {"seed": request.seed, "generator": digest, **_drawn_as(options)}
                 writer.add(image=image, **request.key, **fields)
     fabric.barrier()
     if fabric.is_global_zero:
@@ -138,9 +143,15 @@ def run(options: Options) -> None:
         print(f"{len(faceset):,} images of {faceset.n_identities:,} identities: {options.out}")
 
 
+def _drawn_as(options: Options) -> dict[str, Any]:
+    """Return how images are drawn, as ``draw_images`` takes it and as it is written down: no cutoff where none is."""
+    cutoff = {} if options.cutoff is None else {"cutoff": options.cutoff}
+    return {"psi": options.psi, "noise_mode": options.noise_mode, **cutoff}
+
+
 def _decides(options: Options) -> dict[str, Any]:
     """Return the options that decide the images."""
-    decides = {name: getattr(options, name) for name in ("per_class", "psi", "noise_mode", "identities")}
+    decides = {"per_class": options.per_class, **_drawn_as(options), "identities": options.identities}
     if options.identities != "trained":
         made = options.mixture if options.identities == "mixed" else options.sample
         decides |= {"mixture" if options.identities == "mixed" else "sample": to_json(made)}
@@ -157,7 +168,7 @@ def _people(options: Options, classes: list[int], G: Any, digest: str, fabric: A
         digest,
         options.distinct,
         code=lambda index: _code(options, G.n_classes, index),
-        draw={"psi": options.psi, "noise_mode": options.noise_mode},
+        draw=_drawn_as(options),
         seed=derive_seed(options.seed, options.identities),
         fabric=fabric,
     )

@@ -2,19 +2,21 @@
 
 Such a file can execute anything when it is unpickled. Here it is read as data: only tensors, sizes and settings come
 through, each compared with what our own layers compute; whatever else the file asks for ends the import. Networks
-with the default architecture are read, conditional or not, from 8 to 1024 pixels. The model draws in float32.
+with the default architecture are read, conditional or not, from 8 to 1024 pixels. The model draws in float32. The
+discriminator of a pickle is read from Python only, by gan.official.import_discriminator.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from synthface.core.errors import ConfigError, WeightsError
 from synthface.core.hashing import sha256_file
 
 EXAMPLES = """
 synthface import-gan network-snapshot-025000.pkl --out model.safetensors
+synthface import-gan generator-alone.pkl --network G --out model.safetensors
 """
-NETWORK = "G_ema"
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,12 @@ class Options:
     Args:
         file: the official network pickle.
         out: model file to write, .safetensors.
+        network: G_ema is the moving average, which draws the good images; G is the generator as it was trained.
     """
 
     file: Path = field(metadata={"positional": True})
     out: Path
+    network: Literal["G_ema", "G"] = "G_ema"
 
     def __post_init__(self) -> None:
         if self.out.suffix != ".safetensors":
@@ -39,15 +43,15 @@ def run(options: Options) -> None:
     from gan.official import import_generator
     from gan.weights import save_generator
 
-    G = import_generator(options.file, NETWORK)
-    info = {"imported_from": sha256_file(options.file), "which": NETWORK}
+    G = import_generator(options.file, options.network)
+    info = {"imported_from": sha256_file(options.file), "which": options.network}
     _require_free(options.out, info)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     save_generator(G, options.out, info=info)
     config = G.config
     classes = f"{G.n_classes:,} classes" if G.n_classes else "no classes"
     print(
-        f"{NETWORK} of {options.file}: {config.resolution}x{config.resolution} pixels, {classes}, "
+        f"{options.network} of {options.file}: {config.resolution}x{config.resolution} pixels, {classes}, "
         f"z {config.z_dim}, w {config.w_dim}, {config.mapping_layers} mapping layers, "
         f"{sum(p.numel() for p in G.parameters()):,} parameters"
     )

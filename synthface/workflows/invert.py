@@ -67,7 +67,7 @@ class Options(Compute):
         prior_faces: FaceSet of other people, of whom the next option is made; targets' own photos are left out.
         prior_uses: what of them is used: components (principal ones, optimised first), mean (a face to start from),
             statistics (of the recogniser's features, for one that keeps no batch-norm layers).
-        preset: settings of the optimisation: fast, quality (more steps), or paper (20,000 steps: a GPU's work).
+        preset: settings of the optimisation: fast, quality (best of three), or paper (20,000 steps: a GPU's work).
         inversion: constants of the optimisation, instead of the preset's.
         steps: short for --inversion.steps.
         seed: seed of the choice of targets, of starts and of views.

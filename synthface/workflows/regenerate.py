@@ -1,12 +1,12 @@
 """Make the images of a synthetic set again from its manifest alone, and compare them with it byte for byte.
 
-Every line of manifest.jsonl says which generator, class or identity code, seed, psi and noise mode made the image,
-and what a release did to the file since. The images are drawn again, processed as they were, and their hashes compared
-with the manifest's. What differs is told: how many images, and where the set's own images are at hand by how much, in
-OUT/regeneration.json and OUT/differences.jsonl. Another processor, torch version or version of this project's drawing
-code rounds differently, which moves a few pixels by one or two of 255; another seed gives another face. The number of
-threads has no part in it: each image is drawn on one. Exit code 0: all identical (or within --tolerance), 1: some
-differ, 3: they cannot be made.
+Every line of manifest.jsonl says which generator, class or identity code, seed, psi, noise mode and, where one was
+given, cutoff made the image, and what a release did to the file since. The images are drawn again, processed as they
+were, and their hashes compared with the manifest's. What differs is told: how many images, and where the set's own
+images are at hand by how much, in OUT/regeneration.json and OUT/differences.jsonl. Another processor, torch version or
+version of this project's drawing code rounds differently, which moves a few pixels by one or two of 255; another seed
+gives another face. The number of threads has no part in it: each image is drawn on one. Exit code 0: all identical (or
+within --tolerance), 1: some differ, 3: they cannot be made.
 """
 
 import json

@@ -52,9 +52,10 @@ class Options(Compute):
         faces: FaceSet to train on, usually the train part of 'synthface split'.
         out: folder of the run.
         init: begin from the folder of a finished run on these faces: both networks, their average, what Adam remembers,
-            p; any setting but the sizes may differ. A generator file, or a run on other faces, gives the generator
-            alone, without its classes if the faces are others; --training.warmup_kimg 2 saves it from a new
-            discriminator.
+            p where it is adaptive, the mean path length and, for the same recogniser, the centres of the identity
+            player; any setting but --network.* may differ. A generator file, or a run on other faces, gives the
+            generator alone, without its classes if the faces are others; --training.warmup_kimg 2 saves it from a
+            new discriminator.
         minutes: stop after this much training time, over all resumed parts.
         kimg: stop after this many thousand images.
         resume: go on with the run in --out.
@@ -121,18 +122,18 @@ def run(options: Options) -> None:
     n_classes = len(faces.identities)
     if fabric.is_global_zero:
         warn_of_a_biased_judge(options.training, options.monitor)
-    term = identity_term(options.training, n_classes=n_classes, seed=options.seed, device=fabric.device)
     seen_by = frozen_features(options.training, fabric.device)
-    trainer = GanTrainer(options.network, options.training, n_classes, source, fabric, options.seed, term, seen_by)
-    if options.init is not None:
-        begin_from(options.init, trainer, faces)
     monitor = None
     if fabric.is_global_zero and features is not None:
         monitor = make_monitor(options.monitor, features, pixels, faces.labels, device=fabric.device, seed=options.seed)
-    loop = GanLoop(options, trainer, monitor, settings_hash(options, faces))
-    if fabric.is_global_zero:
-        write_json(options.out / "run.json", _record(options, faces))
-    loop.run()
+    with identity_term(options.training, n_classes=n_classes, seed=options.seed, device=fabric.device) as term:
+        trainer = GanTrainer(options.network, options.training, n_classes, source, fabric, options.seed, term, seen_by)
+        if options.init is not None:
+            begin_from(options.init, trainer, faces)
+        loop = GanLoop(options, trainer, monitor, settings_hash(options, faces))
+        if fabric.is_global_zero:
+            write_json(options.out / "run.json", _record(options, faces))
+        loop.run()
     if fabric.is_global_zero:
         _write_generator(options, trainer, faces)
 

@@ -89,16 +89,10 @@ def test_class_embedding_equals_the_one_hot_layer() -> None:
     torch.testing.assert_close(embedding(labels), expected)
 
 
-def test_a_hundred_thousand_classes_cost_no_one_hot_matrix() -> None:
-    mapping = Mapping(8, 100_000, 8, 2, class_scale=1.0)
-    w = mapping(torch.randn(4, 8), mapping.class_embedding(torch.tensor([0, 5, 99_999, 5])))
-    assert w.shape == (4, 8)
-
-
 def test_truncation() -> None:
     mapping = Mapping(8, 0, 6, 2, class_scale=1.0)
     mapping.track_average(torch.full((6,), 10.0))
-    torch.testing.assert_close(mapping.w_average, torch.full((6,), 10 * (1 - 0.998)))
+    torch.testing.assert_close(mapping.w_average, torch.full((6,), 10 * (1 - 0.995)))
     w = torch.randn(2, 6)
     assert mapping.truncate(w, 1.0) is w
     torch.testing.assert_close(mapping.truncate(w, 0.0), mapping.w_average.expand(2, 6))

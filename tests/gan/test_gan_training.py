@@ -16,6 +16,7 @@ from gan.ema import averaged_copy, decay, update_average
 from gan.losses import discriminator_loss, generator_loss, r1_penalty
 from gan.trainer import GanTrainer, StepMetrics, mean_metrics
 from synthface.core.errors import ConfigError
+from synthface.core.seeds import derive_seed
 
 NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)
 TRAINING = TrainingConfig(batch=8, micro_batch=4, r1_interval=2, compile=False, ada=AdaConfig(start=0.3, kimg=1))
@@ -222,5 +223,78 @@ def test_a_process_without_work_is_refused() -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="micro_batch"):
         TrainingConfig(batch=10, micro_batch=4)
-    with pytest.raises(ConfigError, match="resolution"):
-        NetworkConfig(resolution=60)
+    nan = float("nan")
+    for name, values in {
+        "learning_rate": (0.0, -1.0, nan),
+        "r1_gamma": (-0.1, nan),
+        "r1_interval": (0,),
+        "style_mixing": (-0.1, 1.1, nan),
+        "ema_kimg": (0.0, -1.0, nan),
+        "ema_rampup": (-0.1, nan),
+        "half_from": (-8, 2, 24, 2048),
+        "warmup_kimg": (-1.0,),
+    }.items():
+        for value in values:
+            with pytest.raises(ConfigError, match=rf"^--training\.{name} {value}: give "):
+                TrainingConfig(**{name: value})  # type: ignore[arg-type]
+    for name, values in {"resolution": (60,), "class_scale": (-1.0, nan), "clamp": (-1.0, nan)}.items():
+        for value in values:
+            with pytest.raises(ConfigError, match=rf"^--network\.{name} {value}: give "):
+                NetworkConfig(**{name: value})  # type: ignore[arg-type]
+    TrainingConfig(style_mixing=0, ema_rampup=0, r1_gamma=0, half_from=4)
+    NetworkConfig(class_scale=0, clamp=0)
+
+
+def test_fixed_augmentation_needs_its_probability() -> None:
+    with pytest.raises(ConfigError, match=r"ada\.mode fixed: give --training\.ada\.start, or mode none"):
+        AdaConfig(mode="fixed")
+    assert AdaConfig(mode="fixed", start=0.1).start == 0.1
+
+
+def test_without_a_rampup_the_average_has_its_whole_half_life_from_the_first_step_on() -> None:
+    training = dataclasses.replace(TRAINING, ema_rampup=0.0, ema_kimg=0.016)
+    fabric = SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1)
+    trainer = GanTrainer(NETWORK, training, 3, _source(training), fabric, seed=1)
+    before = trainer.G.synthesis.blocks[1].convolution.weight.detach().clone()
+    trainer.step()
+    after, average = (network.synthesis.blocks[1].convolution.weight for network in (trainer.G, trainer.G_ema))
+    torch.testing.assert_close(average, before.lerp(after.detach(), 1 - 0.5**0.5))
+
+
+class _CountedPixels:
+    """Pixels that know how many of their rows were read."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.n_read = pixels, 0
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        self.n_read += len(rows)
+        return self.pixels[rows]
+
+
+def test_only_the_discriminators_phases_read_real_images() -> None:
+    trainer = _trainer()
+    pixels = trainer.source.pixels = _CountedPixels(trainer.source.pixels)  # type: ignore[assignment]
+    phases = (trainer.generator_step, trainer.path_length_step, trainer.discriminator_step, trainer.penalty_step)
+    read = []
+    for phase in phases:
+        phase()
+        read.append(pixels.n_read)
+    assert read == [0, 0, 8, 16]
+
+
+def test_real_images_read_late_are_those_of_the_step_and_leave_the_random_numbers_alone() -> None:
+    source = _source()
+    batch = source.micro_batch(3, 1, "discriminator")
+    plain = torch.Generator().manual_seed(derive_seed(1, "discriminator", 3, 1))
+    mirrored = (torch.rand(4, generator=plain) < 0.5).numpy()
+    torch.testing.assert_close(
+        batch.fake_labels, torch.from_numpy(source.labels)[torch.randint(20, (4,), generator=plain)]
+    )
+    assert torch.equal(torch.rand(5, generator=batch.generator), torch.rand(5, generator=plain))
+    assert 0 < mirrored.sum() < 4
+    for image, row, is_mirrored in zip(batch.images, source.rows(3, 1), mirrored, strict=True):
+        pixels = source.pixels[row][:, ::-1] if is_mirrored else source.pixels[row]
+        np.testing.assert_allclose(image.permute(1, 2, 0).numpy(), pixels / 127.5 - 1, atol=1e-6)
+    assert batch.images is batch.images
+    assert torch.equal(torch.rand(5, generator=batch.generator), torch.rand(5, generator=plain))

@@ -169,6 +169,21 @@ def test_the_command_writes_a_model_that_draws(tmp_path: Path, capsys: pytest.Ca
     assert out.read_bytes() == before
 
 
+def test_the_command_takes_the_generator_of_a_pickle_without_an_average(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "network.pkl", tmp_path / "model.safetensors"
+    write_official_pickle(file, {"G": official_generator(**SIZES)})
+    arguments = ["import-gan", str(file), "--out", str(out)]
+    assert main(arguments) == 3
+    assert "no network G_ema (it has: G)" in capsys.readouterr().err
+    assert main([*arguments, "--network", "G"]) == 0
+    assert capsys.readouterr().out.startswith("G of ")
+    assert read_header(out)["info"]["which"] == "G"
+    expected = import_generator(file, "G").state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in load_generator(out).state_dict().items())
+
+
 def test_the_command_replaces_no_other_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "model.safetensors"
     file = _write(tmp_path)

@@ -325,7 +325,7 @@ def test_settings_go_over_the_preset(
     assert main([*command, *settings, "--out", str(tmp_path / "out")]) == 0
     config = results_of(tmp_path / "out")["made_by"]["config"]["inversion"]
     assert (config["steps"], config["tv_l1_weight"], config["sides"]) == (2, 10, [56, 112])
-    assert config["learning_rate"] == inversion.PRESETS["quality"].learning_rate
+    assert config["candidates"] == inversion.PRESETS["quality"].candidates == 3
 
 
 def test_other_faces_and_a_validator_are_named_as_means(

@@ -83,6 +83,14 @@ def test_what_the_runs_and_the_publisher_say_is_on_the_cards() -> None:
     assert "did not pass" not in texts["README.md"]
 
 
+def test_a_cutoff_of_the_truncation_is_on_the_cards_where_there_was_one() -> None:
+    config = {**FACTS.made_by["config"], "cutoff": 4}
+    cut = replace(FACTS, made_by={**FACTS.made_by, "config": config}, columns=("path", "psi", "cutoff"))
+    assert "with psi 0.7 in the first 4 layers, noise mode" in _texts(cut)["README.md"]
+    assert '"manifest/cutoff"' in _texts(replace(cut, format="recordio"))["croissant.json"]
+    assert "with psi 0.7, noise mode" in _texts(FACTS)["README.md"]
+
+
 def test_what_is_unknown_says_how_to_supply_it() -> None:
     bare = replace(FACTS, stated=Stated(), audit=None, measure=None, verdict="not audited", generator={}, made_by={})
     texts = _texts(bare)

@@ -35,7 +35,7 @@ def synthetic(tmp_path_factory):
             writer.add(
                 f"images/{k // 4}/{k}.png", image, identity=("a/b", "..", "李 雷")[k // 4], source=f"s/{k}.png",
                 landmarks=[[1.5, 2.0]] * 5, quality=0.25, class_index=k, seed=2**62 + k, generator="f" * 64, psi=0.7,
-                noise_mode="const", code={"parents": [1, 2]},
+                noise_mode="const", cutoff=3, code={"parents": [1, 2]},
             )  # fmt: skip
         writer.finish()
     return out

@@ -1,5 +1,6 @@
 """Generation: the same bytes whatever else happens."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gan import winograd
 from gan.config import NetworkConfig
 from gan.generator import Generator, NoiseMode
 from gan.identities import MixtureConfig, SampleConfig, mixed_identity
@@ -26,18 +28,29 @@ from synthface.workflows.generate import parse_ranges
 from synthface.workflows.generating.new_people import DistinctConfig
 
 UNFILTERED = DistinctConfig(fmr=0)
+SIZES = NetworkConfig(resolution=16, z_dim=8, w_dim=8, channel_base=128, channel_max=16)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "generator.safetensors"
+def _save_model(path: Path, sizes: NetworkConfig) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        G = Generator(NetworkConfig(resolution=16, z_dim=8, w_dim=8, channel_base=128, channel_max=16), 12)
+        G = Generator(sizes, 12)
         for layer in G.synthesis.styled:
             torch.nn.init.constant_(layer.noise_strength, 0.1)
     save_generator(G, path, info={"trained_on_manifest_sha256": "0" * 64})
     return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _save_model(tmp_path_factory.mktemp("model") / "generator.safetensors", SIZES)
+
+
+@pytest.fixture(scope="module")
+def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with fast convolutions (gan.winograd) at 4 and 8 pixels and plain ones at 16."""
+    sizes = dataclasses.replace(SIZES, channel_base=640, channel_max=64)
+    return _save_model(tmp_path_factory.mktemp("wide") / "generator.safetensors", sizes)
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -87,9 +100,10 @@ def test_seeds_differ_between_classes_images_and_runs(model: Path, tmp_path: Pat
 
 
 _LABELS = st.tuples(st.integers(0, 11), st.integers(0, 200))
-_REFERENCE: dict[tuple[str, int, int], np.ndarray] = {}
+_REFERENCE: dict[tuple[str, str, int, int], np.ndarray] = {}
 
 
+@pytest.mark.parametrize(("name", "fast_sides"), [("model", set()), ("wide_model", {4, 8})], ids=["narrow", "wide"])
 @given(
     wanted=st.lists(_LABELS, min_size=1, max_size=40),
     world_size=st.integers(1, 3),
@@ -98,23 +112,31 @@ _REFERENCE: dict[tuple[str, int, int], np.ndarray] = {}
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_image_j_of_class_k_is_the_same_in_any_company(
-    model: Path, wanted: list[tuple[int, int]], world_size: int, noise_mode: NoiseMode, data: st.DataObject
+    request: pytest.FixtureRequest,
+    name: str,
+    fast_sides: set[int],
+    wanted: list[tuple[int, int]],
+    world_size: int,
+    noise_mode: NoiseMode,
+    data: st.DataObject,
 ) -> None:
     """Whatever is drawn with it, in whatever order, repeated or not, in however many processes."""
-    G = load_generator(model)
+    G = load_generator(request.getfixturevalue(name))
+    layers = [(layer.weight, len(layer.noise_const)) for layer in G.synthesis.styled]
+    assert {side for weight, side in layers if winograd.pays(weight, side)} == fast_sides
 
-    def request(label: tuple[int, int]) -> ImageRequest:
+    def image_of(label: tuple[int, int]) -> ImageRequest:
         k, j = label
         return ImageRequest(derive_seed(0, "trained", k, j), code={k: 0.75, (k + 1) % 12: 0.25}, key=label)
 
-    plan = [request(label) for label in data.draw(st.permutations(wanted))]
+    plan = [image_of(label) for label in data.draw(st.permutations(wanted))]
     drawn: list[tuple[ImageRequest, np.ndarray]] = []
     for rank in range(world_size):
         mine = [item for chunk in generate._chunks(plan)[rank::world_size] for item in chunk]
         drawn.extend(draw_images(G, mine, noise_mode=noise_mode))
     assert sorted(item.key for item, _ in drawn) == sorted(wanted)
     for item, image in drawn:
-        key = (noise_mode, *item.key)
+        key = (name, noise_mode, *item.key)
         if key not in _REFERENCE:
             _REFERENCE[key] = draw_batch(G, [item], noise_mode=noise_mode)[0]
         assert np.array_equal(image, _REFERENCE[key])

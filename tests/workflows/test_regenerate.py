@@ -13,7 +13,7 @@ import gan
 from gan.config import NetworkConfig
 from gan.generator import Generator
 from gan.identities import SampleConfig
-from gan.weights import save_generator
+from gan.weights import load_generator, save_generator
 from synthface.cli import main
 from synthface.core.errors import ConfigError
 from synthface.data import FaceSet, FaceSetWriter
@@ -72,6 +72,44 @@ def test_every_way_to_generate_can_be_repeated_from_the_manifest_alone(
     assert code == 0
     assert result["n_identical"] == result["n_images"] == len(FaceSet.load(tmp_path / "set"))
     assert (tmp_path / "again" / "manifest.jsonl").read_bytes() == lone.read_bytes()
+
+
+def test_the_cutoff_of_the_truncation_travels_with_each_image(model: Path, synthetic: Path, tmp_path: Path) -> None:
+    set_ = tmp_path / "set"
+    arguments = ["--generator", str(model), "--classes", "0-4", "--per-class", "4", "--psi", "0.8", "--cutoff", "3"]
+    assert main(["generate", *arguments, "--out", str(set_)]) == 0
+    cut, whole = FaceSet.load(set_), FaceSet.load(synthetic)
+    assert (cut.info["made_by"]["config"]["cutoff"], {record.cutoff for record in cut.records}) == (3, {3})
+    assert "cutoff" not in (synthetic / "manifest.jsonl").read_text() + (synthetic / "faceset.json").read_text()
+    G = load_generator(model)
+    for index, record in enumerate(cut.records):
+        assert record.seed == whole.records[index].seed
+        z = torch.randn(1, 8, generator=torch.Generator().manual_seed(record.seed))  # type: ignore[arg-type]
+        image = G(z, torch.tensor([record.class_index]), psi=0.8, cutoff=3)[0].permute(1, 2, 0)
+        assert np.abs(cut.read_image(index) - ((image.numpy() + 1) * 127.5)).max() < 1  # up to rounding
+        assert not np.array_equal(cut.read_image(index), whole.read_image(index))
+    ledger = tmp_path / "both.jsonl"  # images of two cutoffs in one set
+    lines = [record.to_json() for record in (*cut.records[:3], *whole.records[3:5], *cut.records[5:])]
+    ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, result = _again(ledger, model, tmp_path / "again")
+    assert (code, result["n_identical"]) == (0, 20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--psi", "0.8", "--cutoff", "0"], "--cutoff 0: give at least 1"),
+        (["--psi", "0.8", "--cutoff", "7"], "--cutoff 7: the generator has 6 layers"),
+        (["--cutoff", "2"], "--cutoff 2: nothing is truncated at --psi 1; give --psi too"),
+    ],
+)
+def test_a_cutoff_that_cuts_nothing(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    command = ["generate", "--generator", str(model), "--classes", "0", "--out", str(tmp_path / "set"), *arguments]
+    assert main(command) == 3
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
 
 
 @pytest.mark.parametrize("format", ["folders", "webdataset", "recordio", "parquet"])

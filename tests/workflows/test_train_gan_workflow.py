@@ -192,6 +192,10 @@ def test_a_run_begins_from_a_generator(tiny_faceset: Path, tmp_path: Path) -> No
     larger = replace(begun.network, channel_max=4)
     with pytest.raises(ConfigError, match="other sizes"):
         train_gan.run(replace(begun, out=tmp_path / "third", network=larger))
+    for init in (tmp_path / "first", tmp_path / "first" / FILE_NAME):  # shapes alone would fit
+        clamped = replace(begun, out=tmp_path / f"from-{init.name}", init=init, network=replace(begun.network, clamp=2))
+        with pytest.raises(ConfigError, match=r"--network\.clamp 0\.0"):
+            train_gan.run(clamped)
 
 
 @pytest.mark.usefixtures("_no_curves")
@@ -220,6 +224,31 @@ def test_a_run_begins_from_a_whole_training_under_other_settings(tiny_faceset: P
     (tmp_path / "first" / "checkpoint.pt").write_bytes(b"damaged")
     with pytest.raises(WeightsError, match=r"first/checkpoint.pt cannot be read"):
         train_gan.run(replace(begun, out=tmp_path / "third"))
+
+
+@pytest.mark.usefixtures("_no_curves")
+def test_centres_are_taken_over_where_the_recogniser_is_the_same(tiny_faceset: Path, tmp_path: Path) -> None:
+    from gan.checkpoint import load_trainer_state
+    from gan.config import IdentityConfig, TrainingConfig
+
+    played = TrainingConfig(batch=8, micro_batch=4, compile=False, identity=IdentityConfig(form="centre"))
+    first = _options(tiny_faceset, tmp_path / "first", training=played)
+    train_gan.run(first)
+    record = tmp_path / "first" / "run.json"
+    warm = replace(played, warmup_kimg=0.016)  # the player does not see a step of the second
+    visits = []
+    for name in ("same", "another", "unknown"):
+        if name == "another":
+            known = json.loads(record.read_text())
+            known["inputs"]["identity recognizer"] = "0" * 64
+            record.write_text(json.dumps(known))
+        elif name == "unknown":
+            record.unlink()
+        train_gan.run(replace(first, out=tmp_path / name, init=tmp_path / "first", training=warm))
+        state = load_trainer_state(tmp_path / name)
+        assert state is not None
+        visits.append(int(state["term"]["visits"].sum()))
+    assert visits == [16, 0, 0]
 
 
 def test_what_cannot_be_trained(tiny_faceset: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from synthface.core.errors import ConfigError
 from synthface.recognition.losses.joint import JointLoss
-from synthface.recognition.losses.recognition_loss import in_full_precision, unit
+from synthface.recognition.losses.recognition_loss import unit
 from synthface.recognition.losses.softmax_head import SoftmaxHead
 
 
@@ -30,7 +30,7 @@ class AnisotropyPenalty(JointLoss):
 
     def term(self, x: Tensor, y: Tensor) -> Tensor:
         """Return P; images alone of their class in the batch add 0."""
-        u = unit(in_full_precision(x))
+        u = unit(x)
         z = (u * unit(self.base.weight.detach().to(u.dtype))[y]).sum(dim=1).clamp(-1, 1)
         with torch.no_grad():
             theta = torch.acos(z)

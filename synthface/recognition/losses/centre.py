@@ -5,7 +5,7 @@ from torch import Tensor
 
 from synthface.core.errors import ConfigError
 from synthface.recognition.losses.joint import JointLoss
-from synthface.recognition.losses.recognition_loss import in_full_precision, sum_across_processes
+from synthface.recognition.losses.recognition_loss import sum_across_processes
 from synthface.recognition.losses.softmax_head import SoftmaxHead
 
 
@@ -34,7 +34,6 @@ class CentreLoss(JointLoss):
 
     def term(self, x: Tensor, y: Tensor) -> Tensor:
         """Return half the mean squared distance to the centres; moves them in training mode."""
-        x = in_full_precision(x)
         centres = self.centres[y].to(x.dtype)  # a copy: what is learnt from is the centre before the move
         if self.training:
             self._move(x.detach(), y)

@@ -7,7 +7,6 @@ from torch import Tensor
 from synthface.core.errors import ConfigError
 from synthface.recognition.losses.joint import JointLoss
 from synthface.recognition.losses.pairs import distances, mated_pairs, squared_distances
-from synthface.recognition.losses.recognition_loss import in_full_precision
 from synthface.recognition.losses.softmax_head import SoftmaxHead
 
 
@@ -56,7 +55,6 @@ class ContrastiveLoss(JointLoss):
 
     def term(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the mean over the unordered pairs of the batch."""
-        x = in_full_precision(x)
         above = torch.triu(torch.ones(len(y), len(y), dtype=torch.bool, device=y.device), diagonal=1)
         mated = mated_pairs(y)[above]
         d = distances(x)[above]

@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-from synthface.core.errors import ConfigError
 from synthface.recognition.losses.margins import (
     AngularMargin,
     CombinedMargin,
@@ -216,7 +215,4 @@ Base = Literal["softmax", "modified-softmax", "normface", "cosface", "arcface"]
 
 def base_head(base: str, n_classes: int, embedding_dim: int, **options: Any) -> SoftmaxHead:
     """Return the classification part of a joint loss, with its own defaults but for the options given."""
-    try:
-        return BASES[base](n_classes, embedding_dim, **options)
-    except TypeError:
-        raise ConfigError(f"{base} does not take all of {', '.join(options)}") from None
+    return BASES[base](n_classes, embedding_dim, **options)

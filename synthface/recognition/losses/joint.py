@@ -1,8 +1,9 @@
 """A classification loss with a further term on the same embeddings."""
 
+import torch
 from torch import Tensor
 
-from synthface.recognition.losses.recognition_loss import RecognitionLoss
+from synthface.recognition.losses.recognition_loss import RecognitionLoss, in_full_precision
 from synthface.recognition.losses.softmax_head import SoftmaxHead
 
 
@@ -21,10 +22,12 @@ class JointLoss(RecognitionLoss):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss of raw embeddings [B, D] with labels [B]."""
-        return self.base(x, y) + self.weight * self.term(x, y)
+        with torch.autocast(x.device.type, enabled=False):  # which would round the products of distances
+            term = self.term(in_full_precision(x), y)
+        return self.base(x, y) + self.weight * term
 
     def term(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the further term."""
+        """Return the further term, of embeddings in float32 at least."""
         raise NotImplementedError
 
     def logits(self, x: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ class CombinedMargin:
     Where m1 theta + m2 passes pi, the cosine is continued downwards as in SphereFace, so that phi never rises.
 
     Args:
-        multiplied: m1, at least 1 (below 1 phi would exceed the plain cosine).
+        multiplied: m1, positive; a margin from 1 on (below it phi exceeds the plain cosine).
         angular: m2 in radians.
         cosine: m3.
     """

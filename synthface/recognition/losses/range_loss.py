@@ -7,7 +7,7 @@ from torch import Tensor
 from synthface.core.errors import ConfigError
 from synthface.recognition.losses.joint import JointLoss
 from synthface.recognition.losses.pairs import squared_distances
-from synthface.recognition.losses.recognition_loss import TINY, in_full_precision
+from synthface.recognition.losses.recognition_loss import TINY
 from synthface.recognition.losses.softmax_head import SoftmaxHead
 
 
@@ -45,7 +45,6 @@ class RangeLoss(JointLoss):
 
     def term(self, x: Tensor, y: Tensor) -> Tensor:
         """Return alpha L_intra + beta L_inter."""
-        x = in_full_precision(x)
         return self.alpha * self.intra(x, y) + self.beta * self.inter(x, y)
 
     def intra(self, x: Tensor, y: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ _COLUMNS = {
     "seed": ("cr:Int64", "Seed of the image's latent vector."),
     "psi": ("cr:Float64", "Truncation: 1 is none."),
     "noise_mode": ("sc:Text", "Noise of the generator: const, random or none."),
+    "cutoff": ("cr:Int64", "Layers that psi truncates, from the coarsest."),
     "label": ("cr:Int64", "Number of the identity."),
     "record": ("cr:Int64", "Key of the image's record in train.rec."),
     "shard": ("sc:Text", "Archive that holds the image."),

@@ -57,8 +57,10 @@ def making(facts: ReleaseFacts) -> str:
         "sampled": "Each identity is drawn at random between the classes of the generator and meant to stand for none",
     }
     words = kinds.get(str(config.get("identities")), "Identities are labels of the generator")
+    psi, cutoff = number(config.get("psi")), config.get("cutoff")
+    layers = f" in the first {number(cutoff)} layers" if cutoff is not None else ""
     return (
-        f"Made by `synthface generate` with psi {number(config.get('psi'))}, noise mode {config.get('noise_mode')}, "
+        f"Made by `synthface generate` with psi {psi}{layers}, noise mode {config.get('noise_mode')}, "
         f"{number(config.get('per_class'))} images an identity, seed {facts.made_by.get('seed')}. {words}"
         f"{'.' if new else '; such labels are the easiest to link, see test A4 of the audit.'}"
     )

@@ -20,7 +20,7 @@ def regenerate(
 ) -> Iterator[tuple[FaceRecord, bytes]]:
     """Yield each image's new record and its PNG file.
 
-    Class or identity code, psi and noise mode stay; the new seed is derived from the old one and the attempt.
+    Class or identity code, psi, noise mode and cutoff stay; the new seed is derived from the old one and the attempt.
 
     Args:
         records: of the images to make again.

@@ -1,9 +1,11 @@
 """What a run with --init begins from: another run's whole training, or a generator alone."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gan.config import TrainingConfig
     from gan.trainer import GanTrainer
     from synthface.data import FaceSet
 
@@ -12,19 +14,19 @@ def begin_from(path: Path, trainer: "GanTrainer", faces: "FaceSet") -> None:
     """Take over a training or a generator; a run that is resumed then replaces it by its own checkpoint.
 
     Raises:
-        ConfigError: its networks have other sizes.
+        ConfigError: its networks have other sizes or settings.
         WeightsError: it is missing or damaged.
     """
     from gan.checkpoint import FILE_NAME, load_trainer_state
     from gan.transfer import begin_from_generator, begin_from_training
     from gan.weights import load_generator
 
-    file = file_to_begin_from(path, faces)
+    G, file = load_generator(path), file_to_begin_from(path, faces)
     state = load_trainer_state(path) if file.name == FILE_NAME else None
     if state is not None:
-        begin_from_training(trainer, state)
+        begin_from_training(trainer, state, G.config, same_recognizer=_same_recognizer(path, trainer.config))
     else:
-        begin_from_generator(trainer, load_generator(path), with_classes=_saw(path, faces))
+        begin_from_generator(trainer, G, with_classes=_saw(path, faces))
 
 
 def file_to_begin_from(path: Path, faces: "FaceSet") -> Path:
@@ -46,3 +48,14 @@ def _saw(path: Path, faces: "FaceSet") -> bool:
 
     info = read_header(generator_file(path))["info"]
     return bool(info.get("trained_on_manifest_sha256") == faces.manifest_sha256)
+
+
+def _same_recognizer(run: Path, training: "TrainingConfig") -> bool:
+    """Say whether the identity player of a run saw with the recogniser that this one's sees with."""
+    from synthface.workflows.gan_training.frozen_networks import IDENTITY, frozen_inputs
+
+    try:
+        inputs = json.loads((run / "run.json").read_text(encoding="utf-8"))["inputs"]
+        return IDENTITY in inputs and inputs[IDENTITY] == frozen_inputs(training).get(IDENTITY)
+    except (OSError, ValueError, LookupError, TypeError):  # a run without a legible record: its centres begin anew
+        return False

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+IDENTITY = "identity recognizer"
+
 
 def frozen_recognizers(training: "TrainingConfig") -> dict[str, str]:
     """Return name or file of each player's recogniser, by the player."""
     players = {}
     if training.identity.form != "off":
-        players["identity recognizer"] = training.identity.recognizer
+        players[IDENTITY] = training.identity.recognizer
     if training.features.mode != "off":
         players["features recognizer"] = training.features.recognizer
     return players

@@ -1,5 +1,8 @@
 """The identity player of a training, put together: the recogniser by name, its statistics from ``inversion``."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -7,8 +10,11 @@ if TYPE_CHECKING:
     from gan.identity_player import IdentityPlayer
 
 
-def identity_term(training: "TrainingConfig", *, n_classes: int, seed: int, device: Any) -> "IdentityPlayer | None":
-    """Return the identity player that the settings ask for, or None.
+@contextmanager
+def identity_term(
+    training: "TrainingConfig", *, n_classes: int, seed: int, device: Any
+) -> Iterator["IdentityPlayer | None"]:
+    """Open the identity player that the settings ask for, or None; it plays while its context is open.
 
     Args:
         training: settings of the training.
@@ -21,27 +27,24 @@ def identity_term(training: "TrainingConfig", *, n_classes: int, seed: int, devi
         WeightsError: the recogniser cannot be loaded.
     """
     if training.identity.form == "off":
-        return None
+        yield None
+        return
     from gan.identity_player import IdentityPlayer
     from inversion.bn_prior import BatchNormStatistics
     from synthface.recognition import load_recognizer
 
     recognizer = load_recognizer(training.identity.recognizer).to(device)
-    statistics = None
-    if training.identity.statistics_weight:
-        # Open for as long as the process trains: its hooks belong to this recogniser, which nobody else sees.
-        moments = BatchNormStatistics(recognizer).__enter__()
-
-        def statistics() -> Any:
-            return moments.distance("kl")
-
-    return IdentityPlayer(
-        recognizer,
-        training.identity,
-        n_classes=n_classes,
-        embedding_dim=recognizer.embedding_dim,
-        batch=training.batch,
-        seed=seed,
-        statistics=statistics,
-        device=device,
-    )
+    with ExitStack() as stack:
+        statistics = None
+        if training.identity.statistics_weight:
+            statistics = partial(stack.enter_context(BatchNormStatistics(recognizer)).distance, "kl")
+        yield IdentityPlayer(
+            recognizer,
+            training.identity,
+            n_classes=n_classes,
+            embedding_dim=recognizer.embedding_dim,
+            batch=training.batch,
+            seed=seed,
+            statistics=statistics,
+            device=device,
+        )

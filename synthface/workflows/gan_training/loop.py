@@ -13,7 +13,7 @@ from synthface.workflows.gan_training.watch import timed
 
 if TYPE_CHECKING:
     from gan.health import Finding
-    from gan.monitor import Monitor
+    from gan.monitor import Monitor, Pixels
     from gan.trainer import GanTrainer
     from synthface.workflows.train_gan import Options
 
@@ -61,13 +61,14 @@ class GanLoop:
             last = self._is_over()
             while not last:
                 line = self._tick(bar)
+                grid = self._measure(line)
                 finding = self.trainer.fabric.broadcast(self._judge(line))
                 last = not finding and line["last"]
                 if finding:
                     self._step_back(finding, line)
                     bar.n = self.trainer.seen_images
                 elif self._is_writer:
-                    self._record(line)
+                    self._record(line, grid)
                 self.trainer.fabric.barrier()
 
     def _resume(self) -> None:
@@ -120,32 +121,40 @@ class GanLoop:
     def _is_due(self, ticks: int, line: Line) -> bool:
         return ticks > 0 and (self.progress["ticks"] % ticks == 0 or bool(line["last"]))
 
-    def _judge(self, line: Line) -> "Finding | None":
-        """Measure when it is time to, draw the pictures' grid, and return what is wrong."""
-        from gan.health import diagnose, weights_are_finite
+    def _measure(self, line: Line) -> "Pixels | None":
+        """Measure when it is time to, and return the pictures' grid where it was drawn."""
+        from gan.health import weights_are_finite
         from gan.monitor import draw_grid
 
-        if not self._is_writer or self._journals is None:
+        if not self._is_writer:
             return None
         line["finite_weights"] = weights_are_finite(self.trainer.G, self.trainer.D, self.trainer.G_ema)
-        self._grid = None
         measures = self.monitor is not None and self._is_due(self.options.monitor.ticks, line)
-        if line["finite_weights"] and (measures or self._is_due(self.options.snapshot_ticks, line)):
-            self._grid = draw_grid(self.trainer.G_ema, self.options.seed)
-            if measures and self.monitor is not None:
-                line["monitor"] = timed(self.monitor, self.trainer.G_ema, self._grid)
+        if not line["finite_weights"] or not (measures or self._is_due(self.options.snapshot_ticks, line)):
+            return None
+        grid = draw_grid(self.trainer.G_ema, self.options.seed)
+        if measures and self.monitor is not None:
+            line["monitor"] = timed(self.monitor, self.trainer.G_ema, grid)
+        return grid
+
+    def _judge(self, line: Line) -> "Finding | None":
+        """Return what is wrong, to be told to the other processes."""
+        from gan.health import diagnose
+
+        if self._journals is None:
+            return None
         return diagnose([*self._journals.lines, line], self.options.training, self.options.health)
 
-    def _record(self, line: Line) -> None:
+    def _record(self, line: Line, grid: "Pixels | None") -> None:
         """Write a line that nothing is wrong with, the pictures, and the checkpoint."""
         from gan.health import is_suspect
 
         assert self._journals is not None
         self._journals.append(line)
         logger.info(describe(line))
-        if self._grid is not None and self._is_due(self.options.snapshot_ticks, line):
+        if grid is not None and self._is_due(self.options.snapshot_ticks, line):
             events = self._journals.events()
-            write_pictures(self.options.out, self._grid, line["seen_images"], self._journals.lines, events)
+            write_pictures(self.options.out, grid, line["seen_images"], self._journals.lines, events)
         judged = "monitor" in line or (self.monitor is None and self._is_due(self.options.snapshot_ticks, line))
         self._save(good=judged and not is_suspect(line, self.options.training, self.options.health))
 

@@ -99,7 +99,7 @@ class NewPeople:
         generator_sha256: hash of its file.
         config: the filter.
         code: from a candidate's number to its code.
-        draw: ``psi`` and ``noise_mode`` of the images.
+        draw: ``psi``, ``noise_mode`` and the like, as ``draw_images`` takes them.
         seed: the run's seed, from which the images of the templates are seeded.
         fabric: processes that share the work.
     """

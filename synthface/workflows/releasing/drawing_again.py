@@ -80,7 +80,7 @@ def draw_again(
 ) -> Iterator[tuple[FaceRecord, NDArray[np.uint8]]]:
     """Yield each record with the image that it describes, [H, W, 3] uint8.
 
-    Records of one psi and noise mode come together, in their order; an image depends on its own record alone.
+    Records of one psi, noise mode and cutoff come together, in their order; an image depends on its own record alone.
 
     Args:
         records: of the images to make; ``check_recipes`` has passed them.
@@ -91,14 +91,15 @@ def draw_again(
     from gan.weights import load_generator
 
     G = load_generator(file, device=device)
-    settings = dict.fromkeys((record.psi, record.noise_mode) for record in records)
-    for psi, noise_mode in settings:
+    settings = dict.fromkeys((record.psi, record.noise_mode, record.cutoff) for record in records)
+    for psi, noise_mode, cutoff in settings:
         requests = (
             ImageRequest(seed=cast(int, record.seed), code=_code(record), key=record)
             for record in records
-            if (record.psi, record.noise_mode) == (psi, noise_mode)
+            if (record.psi, record.noise_mode, record.cutoff) == (psi, noise_mode, cutoff)
         )
-        drawn = draw_images(G, requests, psi=cast(float, psi), noise_mode=cast("NoiseMode", noise_mode))
+        mode = cast("NoiseMode", noise_mode)
+        drawn = draw_images(G, requests, psi=cast(float, psi), noise_mode=mode, cutoff=cutoff)
         yield from ((request.key, image) for request, image in drawn)
 
 

@@ -1,11 +1,12 @@
 """One training from its options to its published folder."""
 
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthface.core.atomic import write_atomic
-from synthface.core.errors import ConfigError, DataError
+from synthface.core.errors import ConfigError, DataError, DivergedError
 from synthface.core.hashing import sha256_file
 from synthface.core.run_record import run_record, to_json
 from synthface.data import FaceSet
@@ -148,9 +149,10 @@ def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: Face
             total=trainer.steps_per_epoch,
             unit="step",
         )
-        steps = list(bar)
+        reached = epoch_figures(list(bar))
+        _check_finite(reached, fabric, epoch)
         if fabric.is_global_zero:
-            figures = {"epoch": epoch, **epoch_figures(steps), **_validation(trainer, others)}
+            figures = {"epoch": epoch, **reached, **_validation(trainer, others)}
             folder.append_metrics(figures)
             if options.keep_epochs:
                 _keep(folder, trainer, epoch)
@@ -158,6 +160,17 @@ def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: Face
         folder.save(fabric, trainer)
         fabric.barrier()
     return figures
+
+
+def _check_finite(reached: dict[str, float], fabric: Any, epoch: int) -> None:
+    """Raise in every process if the mean loss of any is not finite; the epoch is then neither saved nor recorded."""
+    import torch
+
+    finite = torch.tensor(float(math.isfinite(reached.get("loss", 0.0))), device=fabric.device)
+    if fabric.all_reduce(finite, reduce_op="sum") < fabric.world_size:
+        raise DivergedError(
+            f"the loss is no number any more in epoch {epoch + 1}; give a smaller --lr and another --out"
+        )
 
 
 def _keep(folder: Any, trainer: Any, epoch: int) -> None:
