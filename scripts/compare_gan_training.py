@@ -138,6 +138,7 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     config = json.loads((arguments.config or checkpoints[0].parent / "run.json").read_text())["config"]
     network = NetworkConfig(**config["network"])
     flat = {key: value for key, value in config["training"].items() if not isinstance(value, dict)}
+    flat["micro_batch"] = flat["batch"]  # the official side takes a batch at once
     training = TrainingConfig(**flat, ada=AdaConfig(**config["training"]["ada"]))
     runs = [_our_generator(path, network, len(faces.identities), training.batch) for path in checkpoints]
     G, seconds, seen = runs[-1][0], sum(run[1] for run in runs), sum(run[2] for run in runs)

@@ -37,7 +37,7 @@ from synthface.workflows.train_recognizer import LossName
 
 RunAll = Callable[[list["Job"]], Iterable[dict[str, Any]]]
 LOSS_NAMES: tuple[str, ...] = get_args(LossName)
-LADDER = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of learning rates
+LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of learning rates; its ends are never reached
 RATES = (0.03, 0.1, 0.3)
 RATES_OF = {"simplex": (0.003, 0.01, 0.03)}  # its loss is a squared distance of length D, hundreds at first
 _FURTHER = 2  # rates tried beyond these where the best one is at an end

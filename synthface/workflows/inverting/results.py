@@ -47,9 +47,9 @@ def collect_results(
     """
     seed, n = int(made_by["seed"]), len(chosen.targets)
     main, by_name = arms[0], {arm.name: arm for arm in arms}
-    made = [grader.embed(saved_images(main, working, n)) for grader in graders]
+    made = [grader.embed(saved_images(main, working, n, bar=f"score by {grader.name}")) for grader in graders]
     finder = FaceFinder(device)
-    realigned = view_realigned(graders, finder, saved_images(main, working, n, block=64), seed)
+    realigned = view_realigned(graders, finder, saved_images(main, working, n, block=64, bar="look for faces"), seed)
     control = by_name.get(CONTROL)
     tested = [arm for arm in arms if arm.name not in (MAIN, CONTROL)]
     photos = _photos(faceset, chosen.targets.rows)
@@ -64,7 +64,7 @@ def collect_results(
         "beyond_template": list(main.extras.beyond_template),
         "thresholds": {grader.name: dict(grader.bench.thresholds) for grader in graders},
         **scored(graders, made, seed),
-        "jpeg75": view(graders, lambda: map(as_jpeg, saved_images(main, working, n)), seed),
+        "jpeg75": view(graders, lambda: map(as_jpeg, saved_images(main, working, n, bar="score as JPEG")), seed),
         "realigned": realigned,
         "control": control and view(graders, lambda: saved_images(control, working, n), seed),
         "protection": _protection(protection, tested, graders, working, n, seed),

@@ -87,9 +87,12 @@ def image_path(arm: Arm, k: int) -> str:
     return f"{arm.name}/{k:06d}.png"
 
 
-def saved_images(arm: Arm, root: Path, n: int, *, block: int = 256) -> "Iterator[NDArray[np.uint8]]":
-    """Yield the first ``n`` images in blocks [b, 112, 112, 3], read back from their files."""
-    for start in range(0, n, block):
+def saved_images(
+    arm: Arm, root: Path, n: int, *, block: int = 256, bar: str | None = None
+) -> "Iterator[NDArray[np.uint8]]":
+    """Yield the first ``n`` images in blocks [b, 112, 112, 3], read back from their files, with a bar of that name."""
+    starts = range(0, n, block)
+    for start in starts if bar is None else track(starts, description=bar, unit="block"):
         numbers = range(start, min(start + block, n))
         yield np.stack([decode_image((root / image_path(arm, k)).read_bytes()) for k in numbers])
 
