@@ -43,6 +43,11 @@ def read_array(path: Path, *, flag: str, dimension: int | None = None) -> NDArra
         check_targets(array)
     except DataError as error:
         raise DataError(f"{flag} {path}: {error}") from None
+    if dimension is not None and array.shape[1] != dimension:
+        raise DataError(
+            f"{flag} {path}: rows of {array.shape[1]} numbers, the recogniser's embeddings have {dimension}; give the "
+            "recogniser that made them"
+        )
     return array.astype(np.float32)
 
 

@@ -349,7 +349,7 @@ def test_other_faces_and_a_validator_are_named_as_means(
         (["--faces", "{faces}", "--judges", "nobody"], "neither a file nor a known name"),
         (["--faces", "{faces}", "--judges", "{judge}", "--validator", "{judge}"], "is also a judge"),
         (["--faces", "{faces}", "--ensemble", "{own}"], "is the inverted recogniser"),
-        (["--embeddings", "{tmp}/wide.npy"], "128 dimensions"),
+        (["--embeddings", "{tmp}/wide.npy"], "rows of 128 numbers"),
         (["--embeddings", "{tmp}/zero.npy"], "zero vectors (first: row 0)"),
         (["--embeddings", "{tmp}/nan.npy"], "NaN or infinity (first: row 1)"),
         (["--embeddings", "{tmp}/other.npz"], "made by X"),

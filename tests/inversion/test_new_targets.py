@@ -53,6 +53,9 @@ def test_a_head_stored_sideways_and_one_among_several(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", a=matrix, b=matrix)
     with pytest.raises(DataError, match=r"two.npz needs one matrix .* has 2"):
         read_array(tmp_path / "two.npz", flag="--centres", dimension=8)
+    np.save(tmp_path / "other.npy", np.ones((3, 5), np.float32))
+    with pytest.raises(DataError, match=r"--embeddings .*other.npy: rows of 5 numbers"):
+        read_array(tmp_path / "other.npy", flag="--embeddings", dimension=8)
 
 
 @pytest.mark.parametrize("suffix", ["npz", "npy", "safetensors", "pt", "missing.npy"])
