@@ -38,7 +38,7 @@ PAPER = InversionConfig(
 )
 
 # The best of three images of each target, chosen by the inverted recogniser itself: some starts settle into half faces
-# side by side, which shows in views stronger than those of the optimisation. Three times the steps bring far less.
+# side by side, which shows in views stronger than those of the optimisation. Three times the steps brought little.
 QUALITY = replace(FAST, candidates=3)
 
 PRESETS: dict[str, InversionConfig] = {"fast": FAST, "quality": QUALITY, "paper": PAPER}
