@@ -96,7 +96,7 @@ class InversionConfig:
     margin_scale: float = 64.0
     identity_weight: float = 10.0  # chosen
     prior_form: PriorForm = "kl"
-    prior_weight: float = 60.0  # chosen from 60, 150; without it the judge's cosine falls to a third
+    prior_weight: float = 60.0  # chosen from 60, 150; docs/results.md: what it brings
     statistics_momentum: float = 1.0
     first_layer_weight: float = 1.0  # DeepInversion's 10 is a visual gain with unclear transfer
     depth_weights: tuple[float, float] = (1.0, 1.0)

@@ -161,7 +161,7 @@ def _job(out: Path, settings: dict[str, Any]) -> Job:
     return Job(settings=settings | {"out": _folder(out, settings)})
 
 
-def _tune(arguments: argparse.Namespace, settings: Settings, run_all: RunAll, *, quick: bool) -> dict[str, "Rate"]:
+def _tune(arguments: argparse.Namespace, settings: Settings, run_all: RunAll, *, quick: bool) -> dict[str, Rate]:
     """Return for each loss the rate with the best AUC on the people cut out of the training part.
 
     Where it is at an end of those tried, the next one beyond is tried too, as often as ``_FURTHER`` says.
