@@ -3,12 +3,13 @@
     pip install -e '.[onnx]' onnx
     python scripts/bench_recognition.py
     python scripts/bench_recognition.py --only training --batch 128 --json bench.json
+    python scripts/bench_recognition.py --network patchresnet --side 64 --half
 
 embedding   ``Recognizer.embed`` beside onnxruntime on the same network (exported here, batch norms folded by it), each
             from uint8 images in memory to unit embeddings; onnxruntime has the best of several batch sizes
 training    a step of ``train-recognizer`` as the command takes it (compiled, channels-last) beside a plain eager loop
             in PyTorch, written below: the same network in its default memory layout, CosFace as a few lines of torch,
-            SGD, the same batch; both mirror images and change nothing else
+            SGD, the same batch; both mirror images and change nothing else; with --half ours computes in bfloat16
 
 Both sides use the same threads and take turns; medians, and ratios of neighbouring turns. Nothing else should run on
 the machine. Weights are random: speed does not depend on them.
@@ -35,7 +36,7 @@ from torch import nn
 
 from synthface.core.heap import keep_freed_memory
 from synthface.recognition.losses import LOSSES
-from synthface.recognition.network_config import NetworkConfig
+from synthface.recognition.network_config import ARCHITECTURES, NetworkConfig
 from synthface.recognition.networks import build_network
 from synthface.recognition.recognizer import Recognizer
 from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
@@ -53,8 +54,13 @@ def main() -> int:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()  # as every command does that computes; it helps both sides
-    config = NetworkConfig(input_size=(arguments.side, arguments.side), width=arguments.width)
-    report: dict[str, Any] = {"threads": arguments.threads, "torch": torch.__version__, "side": arguments.side}
+    config = NetworkConfig(
+        architecture={name.lower(): name for name in ARCHITECTURES}[arguments.network],
+        input_size=(arguments.side, arguments.side),
+        width=arguments.width,
+    )
+    report: dict[str, Any] = {"threads": arguments.threads, "torch": torch.__version__}
+    report |= {name: getattr(arguments, name) for name in ("network", "side", "width", "batch", "half")}
     for phase in arguments.only:
         sides = _embedding(config, arguments) if phase == "embedding" else _training(config, arguments)
         report[phase] = row = _row(_measure(phase, sides, arguments.rounds))
@@ -71,11 +77,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PHASES, default=PHASES)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
+    parser.add_argument("--network", choices=[name.lower() for name in ARCHITECTURES], default="mobilefacenet")
     parser.add_argument("--side", type=int, default=112, help="pixels a side of the network's input")
-    parser.add_argument("--width", type=float, default=1.0, help="factor on MobileFaceNet's channels")
+    parser.add_argument("--width", type=float, default=1.0, help="factor on the network's channels")
     parser.add_argument("--images", type=int, default=256, help="images embedded a turn")
     parser.add_argument("--batch", type=int, default=64, help="images a training step")
     parser.add_argument("--steps", type=int, default=3, help="training steps a turn")
+    parser.add_argument("--half", action="store_true", help="our training in bfloat16")
     parser.add_argument("--no-compile", action="store_true", help="our training without torch.compile")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     return parser.parse_args()
@@ -167,7 +175,7 @@ def _training(config: NetworkConfig, arguments: argparse.Namespace) -> dict[str,
     pixels = _pixels(n_images, config.side)
     labels = np.random.default_rng(1).integers(0, CLASSES, n_images)
     head = LOSSES["cosface"](CLASSES, config.embedding_dim, scale=64.0, seed=0)
-    student = Student(build_network(config, seed=0), head)
+    student = Student(build_network(config, seed=0), head, half=arguments.half)
     training = TrainingConfig(epochs=10**6, batch=arguments.batch, augment="flip")
     trainer = Trainer(_fabric(), student, TrainingData(pixels, labels), training, compiled=not arguments.no_compile)
     peer = EagerLoop(config, pixels, labels, arguments.batch)

@@ -5,9 +5,10 @@
         --teacher mobilefacenet-ms1m --out strategies
 
 Trains a student by classification, transfer and combined, once a seed, on the generated set and on as many of the real
-photos, drawn at random; where there are fewer real ones, also on as few generated ones. Accuracy is that of
-verification pairs of --test's people, 300 mated and 300 non-mated in each of ten folds, nobody in two folds; they must
-be neither in the real set nor in the generator's training. Intervals resample people. The last epoch is the result.
+photos, drawn at random; where there are fewer real ones, also on as few generated ones. Every training sees about as
+many images (--images-seen), so that small sets are seen more often. Accuracy is that of verification pairs of --test's
+people, 300 mated and 300 non-mated in each of ten folds, nobody in two folds; they must be neither in the real set nor
+in the generator's training. Intervals resample people. The last epoch is the result.
 
 Every training is a folder of ``synthface train-recognizer`` below --out; stopped at any moment, the command goes on.
 Writes strategies.json and strategies.md. --quick is a smoke test.
@@ -43,14 +44,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=STRATEGIES)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
-    parser.add_argument("--side", type=int, default=64, help="pixels a side that the student sees")
-    parser.add_argument("--width", type=float, default=0.5, help="factor on MobileFaceNet's channels")
+    parser.add_argument("--network", default="patchresnet", help="the student, as train-recognizer's --network")
+    parser.add_argument("--side", type=int, default=48, help="pixels a side that the student sees")
+    parser.add_argument("--width", type=float, default=1.0, help="factor on the network's channels")
     parser.add_argument("--embedding-dim", type=int, default=128, help="of the teacher, so of the student")
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--whiten-teacher", type=float, default=0.25, help="as in train-recognizer")
+    parser.add_argument("--images-seen", type=int, default=150_000, help="in each training, over its epochs")
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--loss", default="cosface")
     parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--no-half", action="store_true", help="train in float32")
     parser.add_argument("--quick", action="store_true", help="one epoch, one seed")
     return parser.parse_args()
 
@@ -65,7 +69,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     runs: dict[tuple[str, str], list[Path]] = {}
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for name, strategy, seed in track(jobs, description="train", unit="run"):
-        settings = _settings(arguments, strategy) | {"faces": sets[name].root, "seed": seed}
+        epochs = 1 if arguments.quick else max(1, round(arguments.images_seen / len(sets[name])))
+        settings = _settings(arguments, strategy) | {"faces": sets[name].root, "seed": seed, "epochs": epochs}
         key = sha256_json({key: str(value) for key, value in settings.items()})[:8]
         run = arguments.out / "runs" / f"{name.replace(' ', '-')}-{strategy}-{seed}-{key}"
         found.setdefault((name, strategy), []).append(train(**settings, out=run))
@@ -77,9 +82,10 @@ def _compare(arguments: argparse.Namespace) -> int:
         if failed:
             rows.append(row | {"failed": failed[0]})
             continue
+        row |= {"epochs": found[name, strategy][0]["epochs"]}
         row |= {"seconds": sum(one["seconds"] for one in found[name, strategy]) / len(folders)}
         rows.append(row | summary_or_failure(benchmark, folders))
-    size = size_of(arguments.side, arguments.width, arguments.embedding_dim)
+    size = size_of(arguments.side, arguments.width, arguments.embedding_dim, network=arguments.network)
     settings = {key: str(value) for key, value in vars(arguments).items()}
     result = {"settings": settings, "size": size, "rows": rows}
     publish(arguments.out, "strategies", result, markdown(rows, size, arguments))
@@ -91,19 +97,17 @@ def _settings(arguments: argparse.Namespace, strategy: str) -> dict[str, Any]:
     return {
         "strategy": strategy,
         "teacher": None if strategy == "classification" else arguments.teacher,
+        "whiten_teacher": None if strategy == "classification" else arguments.whiten_teacher,
         "loss": arguments.loss,
+        "network": arguments.network,
         "input_size": arguments.side,
         "width": arguments.width,
         "embedding_dim": arguments.embedding_dim,
-        "epochs": _epochs(arguments),
         "batch": arguments.batch,
         "lr": arguments.lr,
         "compile": not (arguments.no_compile or arguments.quick),
+        "half": not arguments.no_half,
     }
-
-
-def _epochs(arguments: argparse.Namespace) -> int:
-    return 1 if arguments.quick else int(arguments.epochs)
 
 
 def _sets(arguments: argparse.Namespace) -> dict[str, FaceSet]:
@@ -138,13 +142,13 @@ def _some(faces: FaceSet, out: Path, n_images: int) -> FaceSet:
 def markdown(rows: list[dict[str, Any]], size: dict[str, float], arguments: argparse.Namespace) -> str:
     """Return the table."""
     lines = [
-        f"Student: MobileFaceNet x {arguments.width:g} at {arguments.side} px, {size['parameters']:,} parameters, "
-        f"{size['flops'] / 1e6:.0f} MFLOP an image, {_epochs(arguments)} epochs of batches of {arguments.batch} at a "
-        f"learning rate of {arguments.lr:g}, {arguments.loss} where there are labels; nothing of it was tuned. Teacher "
-        f"{arguments.teacher}, whose own training people are not left out of the pairs.",
+        f"Student: {arguments.network} x {arguments.width:g} at {arguments.side} px, {size['parameters']:,} "
+        f"parameters, {size['flops'] / 1e6:.0f} MFLOP an image, batches of {arguments.batch} at a learning rate of "
+        f"{arguments.lr:g}, {arguments.loss} where there are labels. Teacher {arguments.teacher}, whitened by "
+        f"{arguments.whiten_teacher:g}; its own training people are not left out of the pairs.",
         "",
-        "| set | images | people | strategy | accuracy % | 95 % interval | seeds | AUC | target % | seconds |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| set | images | people | strategy | epochs | accuracy % | 95 % interval | seeds | AUC | target % | seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if "failed" in row:
@@ -154,7 +158,8 @@ def markdown(rows: list[dict[str, Any]], size: dict[str, float], arguments: argp
             continue
         target = percent(TARGETS[row["strategy"]]) if row["set"] == "synthetic" else ""
         lines.append(
-            f"| {row['set']} | {row['images']:,} | {row['people']:,} | {row['strategy']} | {accuracy_cells(row)} | "
+            f"| {row['set']} | {row['images']:,} | {row['people']:,} | {row['strategy']} | "
+            f"{row['epochs']} | {accuracy_cells(row)} | "
             f"{row['auc']:.3f} | {target} | {row['seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"

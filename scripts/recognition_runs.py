@@ -175,19 +175,20 @@ def summary(benchmark: Benchmark, runs: Sequence[Path], *, replicates: int = 100
     }
 
 
-def size_of(side: int, width: float, embedding_dim: int) -> dict[str, float]:
-    """Return parameters and floating-point operations (two a multiply-add) of a MobileFaceNet of that size."""
+def size_of(side: int, width: float, embedding_dim: int, *, network: str = "mobilefacenet") -> dict[str, float]:
+    """Return parameters and floating-point operations (two a multiply-add) of a network of that size."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from synthface.recognition.network_config import NetworkConfig
+    from synthface.recognition.network_config import ARCHITECTURES, NetworkConfig
     from synthface.recognition.networks import build_network
 
-    config = NetworkConfig(input_size=(side, side), width=width, embedding_dim=embedding_dim)
-    network = build_network(config, seed=0).eval()
+    architecture = {name.lower(): name for name in ARCHITECTURES}[network]
+    config = NetworkConfig(architecture=architecture, input_size=(side, side), width=width, embedding_dim=embedding_dim)
+    built = build_network(config, seed=0).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 3, side, side))
-    return {"parameters": sum(p.numel() for p in network.parameters()), "flops": counter.get_total_flops()}
+        built(torch.zeros(1, 3, side, side))
+    return {"parameters": sum(p.numel() for p in built.parameters()), "flops": counter.get_total_flops()}
 
 
 def percent(value: float) -> str:

@@ -13,7 +13,9 @@ ARCHITECTURES = (
     "IResNet-100",
     "PocketNet-S",
     "PocketNet-M",
+    "PatchResNet",
 )
+SCALABLE = ("MobileFaceNet", "PatchResNet")
 FOREIGN = "foreign"  # somebody else's, in no file of ours
 ALIGNED_SIDE = 112  # pixels a side of the ArcFace template
 
@@ -29,7 +31,7 @@ class NetworkConfig:
         architecture: one of ``ARCHITECTURES``.
         input_size: height and width in pixels, multiples of 16.
         embedding_dim: numbers in an embedding.
-        width: factor on every channel count of a MobileFaceNet (1 is the published network).
+        width: factor on every channel count of a MobileFaceNet or PatchResNet (1 is the published network).
         bn_eps: epsilon of the batch norms.
         embed_bn_eps: epsilon of the last batch norm.
         embed_bias: whether the last linear map of a MobileFaceNet has a bias.
@@ -55,8 +57,8 @@ class NetworkConfig:
             raise ConfigError(f"--width {self.width}: give a factor from 0.05 to 8")
         if self.architecture not in (*ARCHITECTURES, FOREIGN):
             raise ConfigError(f"--network {self.architecture}: give one of {', '.join(ARCHITECTURES)}")
-        if self.width != 1 and self.architecture != "MobileFaceNet":
-            raise ConfigError(f"--width {self.width}: only MobileFaceNet has a width")
+        if self.width != 1 and self.architecture not in SCALABLE:
+            raise ConfigError(f"--width {self.width}: only {' and '.join(SCALABLE)} have a width")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"a dropout of {self.dropout} is not in [0, 1)")
         if self.dropout and not self.architecture.startswith("IResNet"):

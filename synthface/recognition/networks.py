@@ -8,9 +8,12 @@ from torch import nn
 from synthface.recognition.iresnet import IResNet
 from synthface.recognition.mobilefacenet import MobileFaceNet, initialise
 from synthface.recognition.network_config import NetworkConfig
+from synthface.recognition.patch_resnet import PatchResNet
 from synthface.recognition.pocketnet import PocketNet
 
-Network = Any  # a module with a ``config``: MobileFaceNet, IResNet, PocketNet, or somebody else's behind ``foreign``
+Network = Any  # a module with a ``config``: one of those above, or somebody else's behind ``foreign``
+
+_FAMILIES = {"MobileFaceNet": MobileFaceNet, "IResNet": IResNet, "PocketNet": PocketNet, "PatchResNet": PatchResNet}
 
 
 def build_network(config: NetworkConfig, *, seed: int | None = None) -> Network:
@@ -22,9 +25,7 @@ def build_network(config: NetworkConfig, *, seed: int | None = None) -> Network:
     """
     family = config.architecture.partition("-")[0]
     with torch.random.fork_rng():  # the constructors draw weights that are replaced; the caller's stream is untouched
-        network: nn.Module = {"MobileFaceNet": MobileFaceNet, "IResNet": IResNet, "PocketNet": PocketNet}[family](
-            config
-        )
+        network: nn.Module = _FAMILIES[family](config)
     if seed is not None:
         initialise(network, seed)
     return network

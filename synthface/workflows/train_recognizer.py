@@ -49,7 +49,8 @@ LossName = Literal[
 ]  # fmt: skip
 
 NetworkName = Literal[
-    "mobilefacenet", "iresnet-18", "iresnet-34", "iresnet-50", "iresnet-100", "pocketnet-s", "pocketnet-m"
+    "mobilefacenet", "iresnet-18", "iresnet-34", "iresnet-50", "iresnet-100", "pocketnet-s", "pocketnet-m",
+    "patchresnet",
 ]  # fmt: skip
 
 
@@ -79,12 +80,14 @@ class Options(Compute):
             row with the path of an image or an identity, and attributes (glasses, pose ...); empty where unknown.
         teacher: recogniser whose embeddings are followed; --embedding-dim must be its own.
         multi_step: follow the teacher's network of the same epoch; --teacher is then a run made with --keep-epochs.
+        whiten_teacher: follow the teacher's embeddings centred and whitened, 0.25 in part and 0.5 fully, by their own
+            statistics over the training images; the student then has an embedding space of its own.
         distil_weight: weight of 1 - cos(student, teacher); by default 20 in transfer and 39.06 in combined, which is
             SFace's 10000 at 512 numbers.
         validate: FaceSet of other people, measured after every epoch.
         network: the network to train.
         input_size: pixels a side that the network sees, a multiple of 16.
-        width: factor on every channel count of a mobilefacenet.
+        width: factor on every channel count of a mobilefacenet or patchresnet.
         embedding_dim: numbers in an embedding.
         dropout: share of an iresnet's last map that is left out in training.
         epochs: passes over the images.
@@ -103,6 +106,8 @@ class Options(Compute):
             resumes with any --devices.
         sync_batch_norm: on GPUs, take batch-norm statistics over the images of all processes, not of each.
         compile: compile the network first (a minute; pays on long runs).
+        half: compute the network in bfloat16; pays with dense convolutions (patchresnet, iresnet), not with depthwise
+            ones.
     """
 
     faces: Path
@@ -118,6 +123,7 @@ class Options(Compute):
     attributes: Path | None = None
     teacher: str | None = None
     multi_step: bool = False
+    whiten_teacher: float | None = None
     distil_weight: float | None = None
     validate: Path | None = None
     network: NetworkName = "mobilefacenet"
@@ -138,6 +144,7 @@ class Options(Compute):
     shard_classes: bool = False
     sync_batch_norm: bool = False
     compile: bool = False
+    half: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,6 +168,8 @@ class Options(Compute):
             raise ConfigError(f"--strategy {self.strategy} {'takes no' if self.teacher else 'needs a'} --teacher")
         if self.multi_step and self.teacher is None:
             raise ConfigError("--multi-step needs a --teacher: the folder of a run made with --keep-epochs")
+        if self.whiten_teacher is not None and (self.teacher is None or not 0 <= self.whiten_teacher <= 0.5):
+            raise ConfigError(f"--whiten-teacher {self.whiten_teacher}: give 0 to 0.5, and a --teacher")
         if self.strategy == "transfer" and (self.attributes is not None or self.shard_classes):
             flag = "--shard-classes" if self.attributes is None else "--attributes"
             raise ConfigError(f"{flag}: --strategy transfer learns from no labels; choose classification or combined")

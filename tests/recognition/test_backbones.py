@@ -142,7 +142,7 @@ def test_every_architecture_trains_folds_and_survives_its_file(name, tmp_path):
 def test_configs_of_no_architecture_are_refused():
     with pytest.raises(ConfigError, match="--network"):
         NetworkConfig(architecture="ResNet-50")
-    with pytest.raises(ConfigError, match="only MobileFaceNet"):
+    with pytest.raises(ConfigError, match="only MobileFaceNet and PatchResNet"):
         NetworkConfig(architecture="IResNet-18", width=0.5)
 
 

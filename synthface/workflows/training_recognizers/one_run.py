@@ -24,7 +24,8 @@ _NOT_IN_RECORD = {
     "faces", "also", "out", "teacher", "validate", "attributes", "seed", "seeds", "keep_epochs",
     "device", "devices", "nodes", "compile",
 }  # fmt: skip
-_WHERE_USED = {"shard_classes", "sync_batch_norm"}  # later options: without them a record is what it was before
+# Later options: without them a record is what it was before.
+_WHERE_USED = {"shard_classes", "sync_batch_norm", "whiten_teacher", "half"}
 
 
 def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], Any]:
@@ -48,8 +49,8 @@ def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) ->
             raise DataError(f"--attributes {options.attributes} does not exist or is no file")
         inputs["attributes"] = sha256_file(options.attributes)
     # Hashes name the inputs: a path would say nothing elsewhere, and the record travels inside the weights.
-    left_out = _NOT_IN_RECORD | {key for key in _WHERE_USED if not getattr(options, key)}
-    config = {key: value for key, value in to_json(options).items() if key not in left_out}
+    unused = {key for key in _WHERE_USED if getattr(options, key) is None or getattr(options, key) is False}
+    config = {key: value for key, value in to_json(options).items() if key not in _NOT_IN_RECORD | unused}
     return run_record("train-recognizer", config, seed=options.seed, inputs=inputs), network
 
 
@@ -77,6 +78,7 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
             faceset,
             epochs=options.epochs,
             multi_step=options.multi_step,
+            whiten=options.whiten_teacher,
             embedding_dim=options.embedding_dim,
             compute=options,
         )
@@ -102,7 +104,8 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
         seed=options.seed,
         minutes=options.minutes,
     )
-    return Trainer(fabric, Student(network, head, options.weight_of_teacher), data, config, compiled=options.compile)
+    student = Student(network, head, options.weight_of_teacher, half=options.half)
+    return Trainer(fabric, student, data, config, compiled=options.compile)
 
 
 def _attributes(options: "Options", path: Path, faceset: FaceSet) -> Attributes:

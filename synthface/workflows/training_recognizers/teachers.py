@@ -10,6 +10,7 @@ from synthface.core.errors import ConfigError, WeightsError
 from synthface.core.hashing import sha256_json
 from synthface.data import FaceSet
 from synthface.recognition.catalogue import find_weights
+from synthface.recognition.whitening import whitened
 from synthface.workflows.compute import Compute
 from synthface.workflows.embed import embed_faceset
 
@@ -34,7 +35,14 @@ def teacher_hash(teacher: str, *, epochs: int, multi_step: bool) -> str:
 
 
 def make_teacher(
-    teacher: str, faceset: FaceSet, *, epochs: int, multi_step: bool, embedding_dim: int, compute: Compute
+    teacher: str,
+    faceset: FaceSet,
+    *,
+    epochs: int,
+    multi_step: bool,
+    embedding_dim: int,
+    compute: Compute,
+    whiten: float | None = None,
 ) -> Teacher:
     """Return the teacher's embeddings of the training images by epoch, each of image and mirror together.
 
@@ -45,6 +53,7 @@ def make_teacher(
         multi_step: follow the teacher's network of the same epoch (PocketNet, arXiv 2108.10710).
         embedding_dim: numbers in the student's embedding.
         compute: devices and processes.
+        whiten: power of ``whitened``; None follows the embeddings as they are.
 
     Raises:
         WeightsError: see ``teacher_hash``.
@@ -59,7 +68,7 @@ def make_teacher(
             raise ConfigError(
                 f"--embedding-dim {embedding_dim}: the teacher's embeddings have {vectors.shape[1]} numbers"
             )
-        return vectors
+        return vectors if whiten is None else whitened(vectors, whiten)
 
     first = embeddings(0)  # so that what does not fit is refused before anything is written
     return embeddings if multi_step else lambda epoch: first
