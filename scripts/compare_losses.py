@@ -176,7 +176,9 @@ def _tune(arguments: argparse.Namespace, settings: Settings, run_all: RunAll, *,
             options = settings.options(loss) | {"lr": rate, "seed": 0, "epochs": settings.tuning_epochs}
             options |= {"faces": parts / "train", "validate": parts / "holdout"}
             jobs.append(_job(arguments.out, options))
-        for job, reached in zip(jobs, track(run_all(jobs), description="choose rates", total=len(jobs)), strict=True):
+        for job, reached in zip(
+            jobs, track(run_all(jobs), description="choose rates", total=len(jobs), unit="run"), strict=True
+        ):
             found[job.settings["loss"]][job.settings["lr"]] = reached.get("validation_auc", 0.0)
         wanted = [(loss, rate) for loss, tried in found.items() if (rate := beyond(tried)) is not None]
     return {loss: Rate(max(tried, key=tried.__getitem__), tried) for loss, tried in found.items()}
@@ -198,7 +200,7 @@ def _measure(
         for seed in settings.seeds:
             options = settings.options(loss) | {"lr": rates[loss].chosen, "seed": seed, "epochs": settings.epochs}
             jobs.append(_job(arguments.out, options | {"faces": arguments.train}))
-    done = list(track(run_all(jobs), description="train", total=len(jobs)))
+    done = list(track(run_all(jobs), description="train", total=len(jobs), unit="run"))
     for loss in arguments.losses:
         mine = [(job, found) for job, found in zip(jobs, done, strict=True) if job.settings["loss"] == loss]
         row: dict[str, Any] = {

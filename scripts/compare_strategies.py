@@ -86,8 +86,12 @@ def _compare(arguments: argparse.Namespace) -> int:
         row |= {"seconds": sum(one["seconds"] for one in found[name, strategy]) / len(folders)}
         rows.append(row | summary_or_failure(benchmark, folders))
     size = size_of(arguments.side, arguments.width, arguments.embedding_dim, network=arguments.network)
-    settings = {key: str(value) for key, value in vars(arguments).items()}
-    result = {"settings": settings, "size": size, "rows": rows}
+    # Hashes name the sets: paths would say nothing elsewhere.
+    paths = ("synthetic", "real", "test", "out")
+    result = {"settings": {key: value for key, value in vars(arguments).items() if key not in paths}}
+    result["inputs"] = {name: faces.manifest_sha256 for name, faces in sets.items()}
+    result["inputs"]["test"] = [faces.manifest_sha256 for faces in benchmark.facesets]
+    result |= {"size": size, "rows": rows}
     publish(arguments.out, "strategies", result, markdown(rows, size, arguments))
     met = [row.get("accuracy", 0.0) >= TARGETS[row["strategy"]] for row in rows if row["set"] == "synthetic"]
     return int(not all(met))

@@ -48,7 +48,8 @@ class Options(Compute):
         classes: classes, or numbers of new people, such as 0-99 or 0-9,40,50-59; default is all classes.
         per_class: images a class.
         seed: the seed from which each image's own seed is derived.
-        psi: truncation; 1 keeps all variety, less moves every face towards the average one.
+        psi: truncation; 1 keeps the variety of the training, less moves every face towards the average one, more away
+            from it: odder faces and more of them.
         cutoff: truncate the first so many layers only, from the coarsest, two for each resolution: shapes are as usual,
             colours and details keep their variety; default is all layers.
         noise_mode: const repeats the noise of the weights, random draws it from the image's seed, none leaves it out.
