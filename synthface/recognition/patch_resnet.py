@@ -1,8 +1,8 @@
 """PatchResNet: a small residual network of dense convolutions, made to be trained on a CPU.
 
 Depthwise convolutions save operations that a CPU does not miss: they run at its memory's speed. This network spends
-its operations in dense 3x3 convolutions on a quarter of the resolution instead, where vector units and bfloat16 pay
-(``scripts/bench_recognition.py --network patchresnet --side 64 --half``). The stem reads patches of 4x4 pixels
+its operations in dense 3x3 convolutions on a quarter of the resolution instead (docs/recognition.md has the speeds,
+``scripts/bench_recognition.py`` measures them). The stem reads patches of 4x4 pixels
 (as in ConvNeXt, arXiv 2201.03545, section 2.3), the blocks are those of ResNet (arXiv 1512.03385, section 3.3), and the
 last map is weighed place by place as in MobileFaceNet (arXiv 1804.07573, section 3.1).
 """

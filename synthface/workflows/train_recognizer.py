@@ -106,8 +106,8 @@ class Options(Compute):
             resumes with any --devices.
         sync_batch_norm: on GPUs, take batch-norm statistics over the images of all processes, not of each.
         compile: compile the network first (a minute; pays on long runs).
-        half: compute the network in bfloat16; pays with dense convolutions (patchresnet, iresnet), not with depthwise
-            ones.
+        half: compute the network in bfloat16; weights, losses and optimiser stay in float32. On CPUs it pays for dense
+            convolutions (patchresnet), not for depthwise ones.
     """
 
     faces: Path
