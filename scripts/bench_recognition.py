@@ -3,7 +3,7 @@
     pip install -e '.[onnx]' onnx
     python scripts/bench_recognition.py
     python scripts/bench_recognition.py --only training --batch 128 --json bench.json
-    python scripts/bench_recognition.py --network patchresnet --side 64 --half
+    python scripts/bench_recognition.py --network patchresnet --side 64 --half --no-compile
 
 embedding   ``Recognizer.embed`` beside onnxruntime on the same network (exported here, batch norms folded by it), each
             from uint8 images in memory to unit embeddings; onnxruntime has the best of several batch sizes
@@ -60,7 +60,7 @@ def main() -> int:
         width=arguments.width,
     )
     report: dict[str, Any] = {"threads": arguments.threads, "torch": torch.__version__}
-    report |= {name: getattr(arguments, name) for name in ("network", "side", "width", "batch", "half")}
+    report |= {name: getattr(arguments, name) for name in ("network", "side", "width", "batch", "half", "no_compile")}
     for phase in arguments.only:
         sides = _embedding(config, arguments) if phase == "embedding" else _training(config, arguments)
         report[phase] = row = _row(_measure(phase, sides, arguments.rounds))

@@ -105,7 +105,7 @@ class Options(Compute):
             for so many identities that one process cannot hold them. Computes the same to rounding, and
             resumes with any --devices.
         sync_batch_norm: on GPUs, take batch-norm statistics over the images of all processes, not of each.
-        compile: compile the network first (a minute; pays on long runs).
+        compile: compile the network first (a minute); pays on long runs of a mobilefacenet, and slows a patchresnet.
         half: compute the network in bfloat16; weights, losses and optimiser stay in float32. On CPUs it pays for dense
             convolutions (patchresnet), not for depthwise ones.
     """
