@@ -36,7 +36,7 @@ from torch import nn
 
 from synthface.core.heap import keep_freed_memory
 from synthface.recognition.losses import LOSSES
-from synthface.recognition.network_config import ARCHITECTURES, NetworkConfig
+from synthface.recognition.network_config import ARCHITECTURE_OF, NetworkConfig
 from synthface.recognition.networks import build_network
 from synthface.recognition.recognizer import Recognizer
 from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
@@ -55,7 +55,7 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()  # as every command does that computes; it helps both sides
     config = NetworkConfig(
-        architecture={name.lower(): name for name in ARCHITECTURES}[arguments.network],
+        architecture=ARCHITECTURE_OF[arguments.network],
         input_size=(arguments.side, arguments.side),
         width=arguments.width,
     )
@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PHASES, default=PHASES)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
-    parser.add_argument("--network", choices=[name.lower() for name in ARCHITECTURES], default="mobilefacenet")
+    parser.add_argument("--network", choices=ARCHITECTURE_OF, default="mobilefacenet")
     parser.add_argument("--side", type=int, default=112, help="pixels a side of the network's input")
     parser.add_argument("--width", type=float, default=1.0, help="factor on the network's channels")
     parser.add_argument("--images", type=int, default=256, help="images embedded a turn")

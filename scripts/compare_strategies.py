@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--loss", default="cosface")
-    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="pays for mobilefacenet, slows patchresnet")
     parser.add_argument("--no-half", action="store_true", help="train in float32")
     parser.add_argument("--quick", action="store_true", help="one epoch, one seed")
     return parser.parse_args()
@@ -109,7 +109,7 @@ def _settings(arguments: argparse.Namespace, strategy: str) -> dict[str, Any]:
         "embedding_dim": arguments.embedding_dim,
         "batch": arguments.batch,
         "lr": arguments.lr,
-        "compile": not (arguments.no_compile or arguments.quick),
+        "compile": arguments.compile,
         "half": not arguments.no_half,
     }
 

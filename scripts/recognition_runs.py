@@ -180,11 +180,12 @@ def size_of(side: int, width: float, embedding_dim: int, *, network: str = "mobi
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from synthface.recognition.network_config import ARCHITECTURES, NetworkConfig
+    from synthface.recognition.network_config import ARCHITECTURE_OF, NetworkConfig
     from synthface.recognition.networks import build_network
 
-    architecture = {name.lower(): name for name in ARCHITECTURES}[network]
-    config = NetworkConfig(architecture=architecture, input_size=(side, side), width=width, embedding_dim=embedding_dim)
+    config = NetworkConfig(
+        architecture=ARCHITECTURE_OF[network], input_size=(side, side), width=width, embedding_dim=embedding_dim
+    )
     built = build_network(config, seed=0).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         built(torch.zeros(1, 3, side, side))

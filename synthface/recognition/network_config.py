@@ -15,6 +15,7 @@ ARCHITECTURES = (
     "PocketNet-M",
     "PatchResNet",
 )
+ARCHITECTURE_OF = {name.lower(): name for name in ARCHITECTURES}  # by the name that --network takes
 SCALABLE = ("MobileFaceNet", "PatchResNet")
 FOREIGN = "foreign"  # somebody else's, in no file of ours
 ALIGNED_SIDE = 112  # pixels a side of the ArcFace template

@@ -30,10 +30,10 @@ _WHERE_USED = {"shard_classes", "sync_batch_norm", "whiten_teacher", "half"}
 
 def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], Any]:
     """Return the run record, and the network's config (checked before anything heavy is imported)."""
-    from synthface.recognition.network_config import ARCHITECTURES, NetworkConfig
+    from synthface.recognition.network_config import ARCHITECTURE_OF, NetworkConfig
 
     network = NetworkConfig(
-        architecture={name.lower(): name for name in ARCHITECTURES}[options.network],
+        architecture=ARCHITECTURE_OF[options.network],
         input_size=(options.input_size, options.input_size),
         embedding_dim=options.embedding_dim,
         width=options.width,
