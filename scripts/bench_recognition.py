@@ -9,7 +9,9 @@ embedding   ``Recognizer.embed`` beside onnxruntime on the same network (exporte
             from uint8 images in memory to unit embeddings; onnxruntime has the best of several batch sizes
 training    a step of ``train-recognizer`` as the command takes it (compiled, channels-last) beside a plain eager loop
             in PyTorch, written below: the same network in its default memory layout, CosFace as a few lines of torch,
-            SGD, the same batch; both mirror images and change nothing else; with --half ours computes in bfloat16
+            SGD, the same batch; both mirror images and change nothing else
+
+With --half ours computes in bfloat16, the peers in float32 as ever.
 
 Both sides use the same threads and take turns; medians, and ratios of neighbouring turns. Nothing else should run on
 the machine. Weights are random: speed does not depend on them.
@@ -83,7 +85,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=256, help="images embedded a turn")
     parser.add_argument("--batch", type=int, default=64, help="images a training step")
     parser.add_argument("--steps", type=int, default=3, help="training steps a turn")
-    parser.add_argument("--half", action="store_true", help="our training in bfloat16")
+    parser.add_argument("--half", action="store_true", help="our side in bfloat16")
     parser.add_argument("--no-compile", action="store_true", help="our training without torch.compile")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     return parser.parse_args()
@@ -120,7 +122,7 @@ def _embedding(config: NetworkConfig, arguments: argparse.Namespace) -> dict[str
     difference = np.abs(recognizer.embed(images) - peer(images, batch)).max()
     if difference > 1e-4:
         raise SystemExit(f"the two embeddings differ by {difference:.1e}: not the same network")
-    sides = {"synthface": lambda: recognizer.embed(images), "onnxruntime": lambda: peer(images, batch)}
+    sides = {"synthface": lambda: recognizer.embed(images, half=arguments.half), "onnxruntime": lambda: peer(images, batch)}
     return {name: (len(images), call) for name, call in sides.items()}
 
 

@@ -30,6 +30,7 @@ class ChunkedEmbedding:
         folder: working folder for the chunks; an earlier run's are taken over.
         flip: add the embedding of each image's mirror before normalising.
         via_size: first downsize each image to this many pixels a side.
+        half: compute the network in bfloat16, where autocast does.
 
     Raises:
         DataError: an image is not square, so it cannot be an aligned face.
@@ -43,6 +44,7 @@ class ChunkedEmbedding:
         *,
         flip: bool = False,
         via_size: int | None = None,
+        half: bool = False,
     ) -> None:
         for record in faceset.records:
             if record.width != record.height:
@@ -55,6 +57,7 @@ class ChunkedEmbedding:
         self._folder = folder
         self._flip = flip
         self._via_size = via_size
+        self._half = half
         self._starts = range(0, len(faceset), CHUNK_IMAGES)
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -67,7 +70,8 @@ class ChunkedEmbedding:
         ranges = [micro for start in starts for micro in self._micro_batches(start)]
         reads = (partial(self._read, indices) for indices in ranges)
         parts: list[NDArray[np.float32]] = []
-        for indices, raw in zip(ranges, embed_batches(self._recognizer, reads, flip=self._flip), strict=True):
+        embedded = embed_batches(self._recognizer, reads, flip=self._flip, half=self._half)
+        for indices, raw in zip(ranges, embedded, strict=True):
             parts.append(raw)
             if indices.stop == len(self._faceset) or indices.stop % CHUNK_IMAGES == 0:
                 self._save(indices.start - indices.start % CHUNK_IMAGES, np.concatenate(parts))

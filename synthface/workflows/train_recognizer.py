@@ -82,6 +82,7 @@ class Options(Compute):
         multi_step: follow the teacher's network of the same epoch; --teacher is then a run made with --keep-epochs.
         whiten_teacher: follow the teacher's embeddings centred and whitened, 0.25 in part and 0.5 fully, by their own
             statistics over the training images; the student then has an embedding space of its own.
+        half_teacher: compute the teacher's embeddings in bfloat16: over twice as fast on CPUs that have it.
         distil_weight: weight of 1 - cos(student, teacher); by default 20 in transfer and 39.06 in combined, which is
             SFace's 10000 at 512 numbers.
         validate: FaceSet of other people, measured after every epoch.
@@ -124,6 +125,7 @@ class Options(Compute):
     teacher: str | None = None
     multi_step: bool = False
     whiten_teacher: float | None = None
+    half_teacher: bool = False
     distil_weight: float | None = None
     validate: Path | None = None
     network: NetworkName = "mobilefacenet"
@@ -170,6 +172,8 @@ class Options(Compute):
             raise ConfigError("--multi-step needs a --teacher: the folder of a run made with --keep-epochs")
         if self.whiten_teacher is not None and (self.teacher is None or not 0 <= self.whiten_teacher <= 0.5):
             raise ConfigError(f"--whiten-teacher {self.whiten_teacher}: give 0 to 0.5, and a --teacher")
+        if self.half_teacher and self.teacher is None:
+            raise ConfigError("--half-teacher: give a --teacher")
         if self.strategy == "transfer" and (self.attributes is not None or self.shard_classes):
             flag = "--shard-classes" if self.attributes is None else "--attributes"
             raise ConfigError(f"{flag}: --strategy transfer learns from no labels; choose classification or combined")

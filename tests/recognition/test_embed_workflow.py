@@ -54,6 +54,19 @@ def test_options_reach_the_embedding_and_each_has_its_own_cache(make_faceset, we
         np.testing.assert_array_equal(embed_faceset(faces, str(weights_file), **options).vectors, expected)
 
 
+def test_half_precision_is_near_batch_by_batch_and_has_its_own_cache(make_faceset, weights_file):
+    faces = make_faceset("faces")
+    whole = embed_faceset(faces, str(weights_file), flip=True)
+    half = embed_faceset(faces, str(weights_file), flip=True, half=True)
+    assert half.info == whole.info | {"half": True}
+    assert half.vectors.dtype == np.float32
+    assert not np.array_equal(half.vectors, whole.vectors)
+    assert (half.vectors * whole.vectors).sum(axis=1).min() > 0.99
+    recognizer, images = load_recognizer(weights_file), faces.read_images(range(len(faces)), 32, 32)
+    for rows in (slice(0, 5), slice(20, 21)):
+        np.testing.assert_array_equal(recognizer.embed(images[rows], flip=True, half=True), half.vectors[rows])
+
+
 def test_interrupted_work_is_taken_up_and_asking_again_computes_nothing(
     make_faceset, weights_file, tmp_path, monkeypatch
 ):

@@ -82,6 +82,21 @@ def test_whitening_wants_a_teacher_and_a_power(make_faceset, tmp_path):
         Options(faces=people.root, out=tmp_path / "run", whiten_teacher=0.25)
 
 
+def test_the_teacher_too_can_be_computed_in_bfloat16(make_faceset, weights_file, tmp_path):
+    people = make_faceset("train", identities=8)
+    first = {}
+    for name, half in (("half", True), ("full", False)):
+        options = _options(people, tmp_path / name, teacher=str(weights_file), half_teacher=half)
+        train_recognizer.run(options)
+        record = json.loads((tmp_path / name / "run.json").read_text())["made_by"]["config"]
+        assert record.get("half_teacher", False) is half
+        first[half] = _lines(tmp_path / name)[0]["transfer"]
+    assert first[True] != first[False]
+    assert first[True] == pytest.approx(first[False], rel=0.02)
+    with pytest.raises(ConfigError, match="--half-teacher: give a --teacher"):
+        Options(faces=people.root, out=tmp_path / "run", half_teacher=True)
+
+
 def test_half_computes_the_network_in_bfloat16_and_keeps_float32_weights():
     config = NetworkConfig(architecture="PatchResNet", input_size=(32, 32), embedding_dim=16, width=0.5)
     images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -25,7 +25,7 @@ _NOT_IN_RECORD = {
     "device", "devices", "nodes", "compile",
 }  # fmt: skip
 # Later options: without them a record is what it was before.
-_WHERE_USED = {"shard_classes", "sync_batch_norm", "whiten_teacher", "half"}
+_WHERE_USED = {"shard_classes", "sync_batch_norm", "whiten_teacher", "half", "half_teacher"}
 
 
 def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], Any]:
@@ -79,6 +79,7 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
             epochs=options.epochs,
             multi_step=options.multi_step,
             whiten=options.whiten_teacher,
+            half=options.half_teacher,
             embedding_dim=options.embedding_dim,
             compute=options,
         )

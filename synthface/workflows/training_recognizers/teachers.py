@@ -43,6 +43,7 @@ def make_teacher(
     embedding_dim: int,
     compute: Compute,
     whiten: float | None = None,
+    half: bool = False,
 ) -> Teacher:
     """Return the teacher's embeddings of the training images by epoch, each of image and mirror together.
 
@@ -54,6 +55,7 @@ def make_teacher(
         embedding_dim: numbers in the student's embedding.
         compute: devices and processes.
         whiten: power of ``whitened``; None follows the embeddings as they are.
+        half: compute the teacher in bfloat16.
 
     Raises:
         WeightsError: see ``teacher_hash``.
@@ -63,7 +65,7 @@ def make_teacher(
 
     def embeddings(epoch: int) -> NDArray[np.float32]:
         # Computed once and cached: what follows the same network again reads a file.
-        vectors = embed_faceset(faceset, stages[epoch], compute=compute, flip=True).vectors
+        vectors = embed_faceset(faceset, stages[epoch], compute=compute, flip=True, half=half).vectors
         if vectors.shape[1] != embedding_dim:
             raise ConfigError(
                 f"--embedding-dim {embedding_dim}: the teacher's embeddings have {vectors.shape[1]} numbers"
