@@ -122,7 +122,10 @@ def _embedding(config: NetworkConfig, arguments: argparse.Namespace) -> dict[str
     difference = np.abs(recognizer.embed(images) - peer(images, batch)).max()
     if difference > 1e-4:
         raise SystemExit(f"the two embeddings differ by {difference:.1e}: not the same network")
-    sides = {"synthface": lambda: recognizer.embed(images, half=arguments.half), "onnxruntime": lambda: peer(images, batch)}
+    sides = {
+        "synthface": lambda: recognizer.embed(images, half=arguments.half),
+        "onnxruntime": lambda: peer(images, batch),
+    }
     return {name: (len(images), call) for name, call in sides.items()}
 
 

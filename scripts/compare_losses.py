@@ -40,7 +40,13 @@ LOSS_NAMES: tuple[str, ...] = get_args(LossName)
 LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of learning rates; its ends are never reached
 RATES = (0.03, 0.1, 0.3)
 RATES_OF = {"simplex": (0.003, 0.01, 0.03)}  # its loss is a squared distance of length D, hundreds at first
+ADAM_RATES = {"triplet-batchhard": (1e-3, 3e-3, 0.01)}  # published with Adam (at 3e-4); collapses with SGD
 _FURTHER = 2  # rates tried beyond these where the best one is at an end
+# Losses on pairs see two images of a person in a batch: most of LFW have two or three, and four would be repeats.
+FROM_PAIRS = (
+    "contrastive", "range", "anisotropy", "id-triplet", "triplet-semihard", "triplet-batchhard",
+    "margin-distance-weighted",
+)  # fmt: skip
 # What is not as published, and why.
 CHANGED: dict[str, tuple[dict[str, Any], str]] = {
     "l-softmax": ({"lam_gamma": 1e-3}, "published: still 211 after these steps; so its floor at a tenth of them"),
@@ -73,6 +79,8 @@ class Settings:
             "batch": self.batch,
             "augment": "light",
             "compile": self.compile,
+            **({"images_per_class": 2} if loss in FROM_PAIRS else {}),
+            **({"optimizer": "adamw"} if loss in ADAM_RATES else {}),
         }
 
 
@@ -168,7 +176,7 @@ def _tune(arguments: argparse.Namespace, settings: Settings, run_all: RunAll, *,
     """
     parts = arguments.out / "split"
     found: dict[str, dict[float, float]] = {loss: {} for loss in arguments.losses}
-    first = {loss: RATES_OF.get(loss, RATES)[1:2] if quick else RATES_OF.get(loss, RATES) for loss in arguments.losses}
+    first = {loss: first_rates(loss)[1:2] if quick else first_rates(loss) for loss in arguments.losses}
     wanted = [(loss, rate) for loss, rates in first.items() for rate in rates]
     for _ in range(1 if quick else 1 + _FURTHER):
         jobs = []
@@ -182,6 +190,11 @@ def _tune(arguments: argparse.Namespace, settings: Settings, run_all: RunAll, *,
             found[job.settings["loss"]][job.settings["lr"]] = reached.get("validation_auc", 0.0)
         wanted = [(loss, rate) for loss, tried in found.items() if (rate := beyond(tried)) is not None]
     return {loss: Rate(max(tried, key=tried.__getitem__), tried) for loss, tried in found.items()}
+
+
+def first_rates(loss: str) -> tuple[float, ...]:
+    """Return the learning rates that are tried at any event."""
+    return ADAM_RATES.get(loss) or RATES_OF.get(loss, RATES)
 
 
 def beyond(tried: dict[float, float]) -> float | None:

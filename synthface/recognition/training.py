@@ -23,6 +23,7 @@ from synthface.recognition.networks import Network
 from synthface.recognition.shard_files import shard_of
 
 Strategy = Literal["classification", "transfer", "combined"]
+Optimizer = Literal["sgd", "adamw"]
 _MAX_GRADIENT_NORM = 5.0  # SFace's; there it bounds the network alone, here its head with it
 _ROUNDING = 1e-9  # a share of the epochs, times the epochs, may come out just below the epoch
 _WARM_UP = 0.05  # share of the training over which the learning rate rises from 0
@@ -37,6 +38,8 @@ class TrainingConfig:
         batch: images a step, over all processes together.
         lr: highest learning rate; without milestones it rises over the first twentieth and then falls along a cosine
             to 0.
+        optimizer: sgd with momentum, or adamw (arXiv 1711.05101) with torch's own betas; class centres of which a step
+            sees a sample learn by SGD alone.
         momentum: of SGD.
         weight_decay: of convolution and linear weights and class centres; other parameters are left free.
         images_per_class: K of the batches of losses that learn from pairs; others see every image once an epoch.
@@ -51,6 +54,7 @@ class TrainingConfig:
     epochs: int = 40
     batch: int = 128
     lr: float = 0.1
+    optimizer: Optimizer = "sgd"
     momentum: float = 0.9
     weight_decay: float = 5e-4
     images_per_class: int = 4
@@ -145,9 +149,9 @@ class Trainer:
         # Tables are updated alike in every process, or are each process's own; DDP would send them before every step.
         ignored = [f"{name}.{buffer}" for name, part in self._tables.items() for buffer, _ in part.named_buffers()]
         student._ddp_params_and_buffers_to_ignore = ignored  # type: ignore[assignment]
-        optimizer = torch.optim.SGD(
-            _parameter_groups(student, config.weight_decay), lr=0.0, momentum=config.momentum, fused=True
-        )
+        if self._tables and config.optimizer != "sgd":
+            raise ConfigError(f"--optimizer {config.optimizer}: spread or sampled class centres learn by sgd alone")
+        optimizer = _optimizer(student, config)
         if compiled:  # the network alone: heads are small, and some draw or count
             student.network.compile()
         self._module, self._optimizer = fabric.setup(self.student, optimizer)
@@ -272,6 +276,13 @@ def learning_rate_factor(progress: float) -> float:
     if progress < _WARM_UP:
         return (progress + 1e-3) / (_WARM_UP + 1e-3)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - _WARM_UP) / (1 - _WARM_UP))))
+
+
+def _optimizer(student: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    groups = _parameter_groups(student, config.weight_decay)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0, fused=True)
+    return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, fused=True)
 
 
 def _parameter_groups(student: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -161,19 +161,19 @@ def test_what_cannot_be_trained_is_refused(make_faceset, tmp_path, weights_file)
 
 
 @pytest.mark.parametrize(
-    ("loss", "options"),
+    ("loss", "options", "changes"),
     [
-        ("triplet-batchhard", None),
-        ("id-triplet", None),
-        ("adapted-margin", None),
-        ("arcface", {"past_pi": "easy", "grad": "detached"}),
-        ("cosface", {"sample_rate": 0.5}),
-        ("simplex", None),
+        ("triplet-batchhard", None, {"optimizer": "adamw", "lr": 1e-3}),
+        ("id-triplet", None, {}),
+        ("adapted-margin", None, {}),
+        ("arcface", {"past_pi": "easy", "grad": "detached"}, {}),
+        ("cosface", {"sample_rate": 0.5}, {}),
+        ("simplex", None, {}),
     ],
 )
-def test_other_losses_train_and_resume_exactly(make_faceset, tmp_path, monkeypatch, loss, options):
+def test_other_losses_train_and_resume_exactly(make_faceset, tmp_path, monkeypatch, loss, options, changes):
     people = make_faceset("train")
-    settings = {"loss": loss, "loss_options": options, "epochs": 2}
+    settings = {"loss": loss, "loss_options": options, "epochs": 2} | changes
     train_recognizer.run(_options(people, tmp_path / "whole" / "run", **settings))
 
     class Killed(BaseException):
@@ -194,6 +194,20 @@ def test_other_losses_train_and_resume_exactly(make_faceset, tmp_path, monkeypat
         (path / "recognizer.safetensors").read_bytes() for path in (tmp_path / "whole" / "run", tmp_path / "run")
     )
     assert resumed == whole
+
+
+def test_adamw_learns_stands_in_the_record_and_refuses_sampled_centres(make_faceset, tmp_path):
+    people = make_faceset("train", identities=8)
+    for name, changes in (("adamw", {"optimizer": "adamw", "lr": 1e-3}), ("sgd", {})):
+        train_recognizer.run(_options(people, tmp_path / name, epochs=8, **changes))
+        record = json.loads((tmp_path / name / "run.json").read_text())["made_by"]["config"]
+        assert record.get("optimizer", "sgd") == name
+        losses = [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        assert losses[-1] < 0.7 * losses[0]
+    sampled = _options(people, tmp_path / "no", optimizer="adamw", loss_options={"sample_rate": 0.5})
+    with pytest.raises(ConfigError, match="--optimizer adamw: spread or sampled"):
+        train_recognizer.run(sampled)
+    assert not (tmp_path / "no").exists()
 
 
 def test_loss_options_are_flags(make_faceset, tmp_path, capsys):

@@ -24,8 +24,11 @@ _NOT_IN_RECORD = {
     "faces", "also", "out", "teacher", "validate", "attributes", "seed", "seeds", "keep_epochs",
     "device", "devices", "nodes", "compile",
 }  # fmt: skip
-# Later options: without them a record is what it was before.
-_WHERE_USED = {"shard_classes", "sync_batch_norm", "whiten_teacher", "half", "half_teacher"}
+# Later options: at their defaults a record is what it was before them.
+_WHERE_USED = {
+    "shard_classes": False, "sync_batch_norm": False, "whiten_teacher": None, "half": False, "half_teacher": False,
+    "optimizer": "sgd",
+}  # fmt: skip
 
 
 def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], Any]:
@@ -49,7 +52,7 @@ def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) ->
             raise DataError(f"--attributes {options.attributes} does not exist or is no file")
         inputs["attributes"] = sha256_file(options.attributes)
     # Hashes name the inputs: a path would say nothing elsewhere, and the record travels inside the weights.
-    unused = {key for key in _WHERE_USED if getattr(options, key) is None or getattr(options, key) is False}
+    unused = {key for key, default in _WHERE_USED.items() if getattr(options, key) == default}
     config = {key: value for key, value in to_json(options).items() if key not in _NOT_IN_RECORD | unused}
     return run_record("train-recognizer", config, seed=options.seed, inputs=inputs), network
 
@@ -97,6 +100,7 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
         epochs=options.epochs,
         batch=options.batch,
         lr=options.lr,
+        optimizer=options.optimizer,
         weight_decay=options.weight_decay,
         images_per_class=options.images_per_class,
         augment=options.augment,
