@@ -67,6 +67,8 @@ def main() -> int:
         sides = _embedding(config, arguments) if phase == "embedding" else _training(config, arguments)
         report[phase] = row = _row(_measure(phase, sides, arguments.rounds))
         row["target"] = TARGETS[phase]
+        if phase == "embedding" and arguments.half:
+            row["least_cosine_to_float32"] = _least_cosine(config)
         rates = ", ".join(f"{name} {row[name]:.1f} images/s" for name in sides)
         print(f"{phase}: {rates}; ratio {row['ratio']:.2f} (target {row['target']:g})", flush=True)
     if arguments.json:
@@ -110,6 +112,11 @@ def _row(times: dict[str, list[float]]) -> dict[str, Any]:
     row: dict[str, Any] = {name: round(1 / statistics.median(seconds), 1) for name, seconds in times.items()}
     ratios = [other / own for own, other in zip(ours, theirs, strict=True)]
     return row | {"ratio": round(statistics.median(ratios), 2), "ratios": [round(each, 2) for each in ratios]}
+
+
+def _least_cosine(config: NetworkConfig) -> float:
+    recognizer, images = Recognizer(build_network(config, seed=0).eval(), name="bench"), _pixels(64, config.side)
+    return round(float((recognizer.embed(images) * recognizer.embed(images, half=True)).sum(axis=1).min()), 5)
 
 
 def _embedding(config: NetworkConfig, arguments: argparse.Namespace) -> dict[str, Call]:

@@ -1,4 +1,4 @@
-"""The models that ship with the package: a generator with its audit, and a recogniser, each with its card."""
+"""The models that ship with the package: a generator with its audit, and two recognisers, each with its card."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from synthface.core.errors import WeightsError
 
 GENERATOR = "generator.safetensors"
 RECOGNIZER = "recognizer.safetensors"
+STUDENT = "student.safetensors"
 GENERATOR_AUDIT = "generator-audit.json"
 GENERATOR_AUDIT_PAGE = "generator-audit.html"
 THRESHOLDS = "thresholds.json"

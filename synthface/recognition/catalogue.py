@@ -53,6 +53,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         sha256="e29e6d4437878b3b36ac602cd21a1e259802d66e10ac2136256f811e30af3da3",
     ),
     "synthface-small": CatalogueEntry(file="recognizer.safetensors", ships=True),
+    "synthface-student": CatalogueEntry(file="student.safetensors", ships=True),
 }
 
 

@@ -41,7 +41,7 @@ class Options(Compute):
         out: the .npz file to write.
         flip: add the embedding of each image's mirror before normalising.
         via_size: first downsize each image to this many pixels a side.
-        half: compute the network in bfloat16: twice as fast on CPUs that have it, at cosines of .999 to the exact result.
+        half: compute the network in bfloat16: quicker on CPUs that have it, cosines of .999 to the exact result.
     """
 
     faceset: Path = field(metadata={"positional": True})
