@@ -11,8 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from synthface.recognition.folding import folded_for_inference
-
 if TYPE_CHECKING:
     from synthface.recognition.recognizer import Recognizer
 
@@ -29,7 +27,7 @@ def embed_batches(
 ) -> Iterator[Raw]:
     """Yield the raw embeddings [n, D] of batches of up to ``MICRO_BATCH`` faces [n, S, S, 3] uint8, in order.
 
-    Batch norms are folded once. A batch is a function that returns its images: on a CPU it is called in the thread
+    A batch is a function that returns its images: on a CPU it is called in the thread
     that embeds them, so that decoding one batch overlaps with embedding another.
 
     Args:
@@ -38,7 +36,7 @@ def embed_batches(
         flip: add the embedding of each image's mirror.
         half: compute the network in bfloat16, where autocast does.
     """
-    network = folded_for_inference(recognizer.network)
+    network = recognizer.folded
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
     def embed(read: Callable[[], Pixels]) -> Raw:

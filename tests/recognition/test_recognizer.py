@@ -115,6 +115,30 @@ def test_embedding_depends_on_the_image_alone(recognizer):
     assert recognizer.embed(images[:0]).shape == (0, 16)
 
 
+def test_changed_weights_are_seen_and_unchanged_ones_folded_once(recognizer):
+    images = _images(3)
+    before, folded = recognizer.embed(images), recognizer.folded
+    recognizer.embed(images)
+    assert recognizer.folded is folded
+    assert not any("folded" in name for name, _ in recognizer.named_modules())
+    for change in (
+        lambda network: network.stem.conv.weight.mul_(-1),
+        lambda network: next(m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)).running_mean.add_(1),
+        lambda network: network.load_state_dict({name: value.clone() for name, value in state.items()}),
+    ):
+        state = {name: value.clone() for name, value in recognizer.network.state_dict().items()}
+        change(recognizer.network)
+        expected = Recognizer(recognizer.network, name="fresh").embed(images)
+        np.testing.assert_array_equal(recognizer.embed(images), expected)
+    assert not np.allclose(before, expected, atol=1e-3)
+
+
+def test_a_recogniser_made_in_inference_mode_embeds(recognizer, weights_file):
+    with torch.inference_mode():
+        other = load_recognizer(weights_file)
+        np.testing.assert_array_equal(other.embed(_images(3)), recognizer.embed(_images(3)))
+
+
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_embedding_does_not_depend_on_the_number_of_threads(recognizer, n_threads):
     images = np.random.default_rng(5).integers(0, 256, (70, 32, 32, 3), dtype=np.uint8)
