@@ -118,15 +118,15 @@ def test_embedding_depends_on_the_image_alone(recognizer):
 def test_changed_weights_are_seen_and_unchanged_ones_folded_once(recognizer):
     images = _images(3)
     before, folded = recognizer.embed(images), recognizer.folded
+    turned = {name: -value for name, value in recognizer.network.state_dict().items() if "bias" in name}
     recognizer.embed(images)
     assert recognizer.folded is folded
     assert not any("folded" in name for name, _ in recognizer.named_modules())
     for change in (
         lambda network: network.stem.conv.weight.mul_(-1),
         lambda network: next(m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)).running_mean.add_(1),
-        lambda network: network.load_state_dict({name: value.clone() for name, value in state.items()}),
+        lambda network: network.load_state_dict(turned, strict=False),
     ):
-        state = {name: value.clone() for name, value in recognizer.network.state_dict().items()}
         change(recognizer.network)
         expected = Recognizer(recognizer.network, name="fresh").embed(images)
         np.testing.assert_array_equal(recognizer.embed(images), expected)
