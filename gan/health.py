@@ -43,8 +43,9 @@ def diagnose(lines: Sequence[Line], training: TrainingConfig, health: HealthConf
 
 
 def is_suspect(line: Line, training: TrainingConfig, health: HealthConfig) -> bool:
-    """Say whether a line's measurement looks like a collapse, be it the first of its kind: no checkpoint to keep."""
-    return any(_has_collapsed(line, kind, training, health) for kind in _COLLAPSES)
+    """Say whether a line looks like a failure that is not certain yet: no checkpoint to go back to."""
+    runs_away = _is_overconfident(line, training, health) or _score_gap(line) > health.max_score_gap
+    return runs_away or any(_has_collapsed(line, kind, training, health) for kind in _COLLAPSES)
 
 
 def weights_are_finite(*modules: nn.Module) -> bool:
@@ -67,7 +68,7 @@ def _not_finite(line: Line) -> Finding | None:
 def _runaway(lines: Sequence[Line], training: TrainingConfig, health: HealthConfig) -> Finding | None:
     remedy = "a higher --training.r1_gamma, a lower --training.learning_rate, or --training.ada.mode adaptive"
     recent = lines[-health.patience :]
-    gap = min(line["score_real"] - line["score_fake"] for line in recent)
+    gap = min(map(_score_gap, recent))
     if len(recent) == health.patience and gap > health.max_score_gap:
         what = f"mean scores of real and generated images lie {gap:.0f} apart"
         return Finding("runaway-discriminator", what, remedy)
@@ -77,6 +78,10 @@ def _runaway(lines: Sequence[Line], training: TrainingConfig, health: HealthConf
         return None
     what = f"r_t stayed above {health.max_r_t} for {health.runaway_kimg:g} kimg (p {lines[-1]['ada_p']:.2f})"
     return Finding("runaway-discriminator", what, remedy)
+
+
+def _score_gap(line: Line) -> float:
+    return float(line["score_real"] - line["score_fake"])
 
 
 def _is_overconfident(line: Line, training: TrainingConfig, health: HealthConfig) -> bool:

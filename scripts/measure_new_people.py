@@ -42,8 +42,8 @@ class Kind:
     codes: list[Code]
 
     def parent(self, index: int) -> int:
-        """Return the class with the largest weight."""
-        return max(self.codes[index], key=lambda k: abs(self.codes[index][k]))
+        """Return the class with the largest weight, as the audit's link of labels does."""
+        return max(self.codes[index], key=self.codes[index].__getitem__)
 
 
 class Measurer:

@@ -4,11 +4,11 @@
     synthface train-gan --faces split/train --out runs/gan --config lfw64 --minutes 240
     python scripts/reproduce_generator.py --run runs/gan --split split --out reference --to synthface/models
 
-Identities are sampled from the distribution of the training classes' rows; which classes went into one is not stored,
-and the classes' own rows are left out. From the file that ships, and from nothing else, a set is generated, measured
-beside the training photos, and audited against training people, hold-out and placebo with both research recognisers.
-Writes the generator, its card, and the audit in public form: page and figures, without pictures, names or fine scores.
-Whatever is done already is not done again.
+Identities are drawn from the distribution of the training classes' rows by random numbers that are not kept: so the
+file cannot be made twice, and nobody can solve it for the classes' own rows; --out keeps the one that was made. From that
+file, and from nothing else, a set is generated, measured beside the training photos, and audited against training people,
+hold-out and placebo with both research recognisers. Writes the generator, its card, its measurements, and the audit in
+public form: page and figures, without pictures, names or fine scores. Whatever is done already is not done again.
 """
 
 import argparse
@@ -20,8 +20,10 @@ from typing import Any
 from export_generator import export
 from reproduction import RECOGNIZERS, figure, markdown_table, parts_of, read_json, synthface
 
+from gan.generator import Generator
+from gan.weights import load_generator, read_header
 from synthface.core.errors import SynthfaceError
-from synthface.core.hashing import sha256_file
+from synthface.core.hashing import sha256_file, sha256_json
 from synthface.core.run_record import write_json
 from synthface.models import GENERATOR, GENERATOR_AUDIT, GENERATOR_AUDIT_PAGE
 from synthface.report.audit_page import coarse, worst_check
@@ -48,14 +50,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--to", type=Path, required=True, help="folder for what ships")
     parser.add_argument("--identities", type=int, default=500)
     parser.add_argument("--per-identity", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
     split, out, to = arguments.split, arguments.out, arguments.to
-    generator = to / GENERATOR
-    facts = export(arguments.run, generator, identities=arguments.identities, seed=arguments.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    generator = out / GENERATOR
+    if not generator.exists():
+        export(arguments.run, generator, identities=arguments.identities)
     faces, measured, audited = (out / name for name in ("faces", "measured", "audit"))
     synthface("generate", "--generator", generator, "--per-class", arguments.per_identity, "--out", faces)
     beside = ["--beside", split / "train", "--recognizers", *RECOGNIZERS]
@@ -64,7 +67,9 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     audit, measure = read_json(audited / "audit.json"), read_json(measured / "measure.json")
     shutil.copyfile(audited / "report_public.html", to / GENERATOR_AUDIT_PAGE)
     write_json(to / GENERATOR_AUDIT, public_audit(audit, sha256_file(generator), arguments.per_identity))
-    card = model_card(facts, audit, measure, sha256_file(generator))
+    write_json(to / "generator-measure.json", public_measure(measure))
+    card = model_card(load_generator(generator), read_header(generator)["info"], audit, measure, sha256_file(generator))
+    shutil.copyfile(generator, to / GENERATOR)
     (to / GENERATOR).with_suffix(".md").write_text(card, encoding="utf-8")
 
 
@@ -86,19 +91,40 @@ def public_audit(audit: dict[str, Any], generator_sha256: str, per_identity: int
     }
 
 
-def model_card(facts: dict[str, Any], audit: dict[str, Any], measure: dict[str, Any], generator_sha256: str) -> str:
+def public_measure(measure: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of a measurement that the card quotes."""
+    return {
+        "side": measure["side"],
+        "recognizers": {
+            name: {
+                which: {key: found[which][key] for key in ("eer", "uniqueness") if key in found[which]}
+                for which in ("measured", "beside")
+            }
+            | {"distances": found["distances"]}
+            for name, found in measure["recognizers"].items()
+        },
+        "diversity": {which: measure["images"][which]["diversity"] for which in ("measured", "beside")},
+        "config_sha256": sha256_json(measure["made_by"]["config"]),
+        "versions": measure["made_by"]["versions"],
+    }
+
+
+def model_card(
+    G: Generator, info: dict[str, Any], audit: dict[str, Any], measure: dict[str, Any], generator_sha256: str
+) -> str:
     """Return the card of the generator in Markdown."""
     sizes, open_gates = audit["sizes"], [gate for gate in audit["gates"].values() if gate["passed"] is None]
     by_recognizer = measure["recognizers"]
     undecided = "; ".join(f"{gate['id']} ({gate['title'].lower()})" for gate in open_gates if gate["applicable"])
+    weights = sum(weight.numel() for weight in G.parameters())
     lines = [
         "# Model card: the generator that ships",
         "",
-        f"`{GENERATOR}`: class-conditional StyleGAN2-ADA, {facts['resolution']}x{facts['resolution']} pixels, "
-        f"{facts['weights'] / 1e6:.1f} million weights, {facts['identities']} identities, float16, "
+        f"`{GENERATOR}`: class-conditional StyleGAN2-ADA, {G.resolution}x{G.resolution} pixels, "
+        f"{weights / 1e6:.1f} million weights, {G.n_classes} identities, float16, "
         f"SHA-256 `{generator_sha256}`.",
         "",
-        f"**Made by** `synthface train-gan` on two CPU cores ({facts['seen_images']:,} images seen in all), then "
+        f"**Made by** `synthface train-gan` on two CPU cores ({info['seen_images']:,} images seen in all), then "
         "`scripts/reproduce_generator.py`, which wrote this card.",
         "",
         "**Training photos.** The training part of Labeled Faces in the Wild (people with two or more photos, a third "
@@ -107,7 +133,7 @@ def model_card(facts: dict[str, Any], audit: dict[str, Any], measure: dict[str, 
         "use. No photo, name or embedding is in the file.",
         "",
         "**Identities.** The rows of the training classes are not in the file. Each of its identities is "
-        f"{facts['made']}.",
+        f"{info['identities']}.",
         "",
         "**Quality.** All pairs of images, 95 % intervals by identity; real people at the same size beside them:",
         "",

@@ -129,6 +129,25 @@ def test_conditional_collapse_is_named(
     assert rollback["monitor"][f"{what}_share"] < 0.1
 
 
+class _RunsAway(GanTrainer):
+    """Tells real images from generated ones without effort from the third step on."""
+
+    def step(self) -> StepMetrics:
+        metrics = super().step()
+        if self.step_index >= 3:
+            metrics.score_real = 1e6
+        return metrics
+
+
+def test_nobody_goes_back_into_a_runaway(tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gan.trainer, "GanTrainer", _RunsAway)
+    with pytest.raises(SynthfaceError, match="runaway-discriminator"):
+        train_gan.run(_options(tiny_faceset, tmp_path / "run", health=HealthConfig(grace_kimg=1000, patience=3)))
+    events = _lines(tmp_path / "run", "events.jsonl")
+    assert {event["name"] for event in events} == {"runaway-discriminator"}
+    assert {event["to_step"] for event in events[:-1]} == {2}, "from step 3 on nothing was good"
+
+
 def test_measuring_does_not_change_the_training(tiny_faceset: Path, tmp_path: Path) -> None:
     train_gan.run(_options(tiny_faceset, tmp_path / "with"))
     train_gan.run(_options(tiny_faceset, tmp_path / "without", monitor=MonitorConfig(ticks=0)))
