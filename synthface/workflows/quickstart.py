@@ -18,7 +18,8 @@ from synthface.models import GENERATOR_AUDIT, GENERATOR_AUDIT_PAGE, shipped_mode
 EXAMPLES = """
 synthface quickstart --out quickstart
 """
-RECOGNIZER = "synthface-small"
+RECOGNIZER = "synthface-student"  # compares, and is inverted
+JUDGE = "synthface-small"  # of another network, training set and loss
 _WALL_COLUMNS = 10
 _INVERTED = 8
 _REPLICATES = 200  # of the bootstrap behind the intervals
@@ -61,16 +62,21 @@ def run(options: Options) -> None:
     )
     faceset = FaceSet.load(faces)
     _stage("2/4", "what makes a class one person")
-    embeddings = embed_faceset(faceset, RECOGNIZER)
-    embeddings.save(options.out / "embeddings.npz")
+    embeddings = {name: embed_faceset(faceset, name) for name in (RECOGNIZER, JUDGE)}
+    embeddings[RECOGNIZER].save(options.out / "embeddings.npz")
     _stage("3/4", "embeddings turned back into images")
     invert.run(
         invert.Options(
-            recognizer=RECOGNIZER, faces=faces, limit=_INVERTED, seed=options.seed, out=options.out / "inversion"
+            recognizer=RECOGNIZER,
+            judges=[JUDGE],
+            faces=faces,
+            limit=_INVERTED,
+            seed=options.seed,
+            out=options.out / "inversion",
         )
     )
     _stage("4/4", "identity-leakage audit, as far as it goes without real photos")
-    audit.run(audit.Options(synthetic=faces, recognizers=[RECOGNIZER], out=options.out / "audit"))
+    audit.run(audit.Options(synthetic=faces, recognizers=[RECOGNIZER, JUDGE], out=options.out / "audit"))
     shutil.copyfile(shipped_model(GENERATOR_AUDIT_PAGE), options.out / GENERATOR_AUDIT_PAGE)
     summary = collect(options, faceset, embeddings)
     write_json(options.out / "summary.json", summary["figures"])
@@ -88,7 +94,7 @@ def collect(options: Options, faceset: Any, embeddings: Any) -> dict[str, Any]:
     from synthface.metrics.all_pairs import all_pairs
     from synthface.metrics.verification_summary import summarise
 
-    pairs = all_pairs(embeddings.vectors, embeddings.identities)
+    pairs, judged = (all_pairs(embeddings[name].vectors, embeddings[name].identities) for name in (RECOGNIZER, JUDGE))
     separability = summarise(pairs, n_replicates=_REPLICATES, seed=options.seed)
     audited = json.loads(shipped_model(GENERATOR_AUDIT).read_text(encoding="utf-8"))
     inverted = json.loads((options.out / "inversion" / "results.json").read_text(encoding="utf-8"))
@@ -101,6 +107,11 @@ def collect(options: Options, faceset: Any, embeddings: Any) -> dict[str, Any]:
         **{key: separability[key] for key in ("eer", "eer_interval", "auc", "auc_interval", "fisher_ratio")},
         "verdict": audited["verdict"],
         "inversion_same_model_cosine": inverted["same_model"]["cosine_mean"],
+        "judge": JUDGE,
+        "inversion_judge_cosine": inverted["judges"][JUDGE]["cosine_mean"],
+        "inversion_judge_interval": inverted["judges"][JUDGE]["intervals"]["cosine_mean"],
+        "judge_mated_cosine": float(judged.mated.mean()),
+        "judge_non_mated_cosine": float(judged.non_mated.mean()),
     }
     return {"figures": figures, "mated": pairs.mated, "non_mated": pairs.non_mated, "audit": audited}
 
