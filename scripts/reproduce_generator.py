@@ -5,7 +5,7 @@
     python scripts/reproduce_generator.py --run runs/gan --split split --out reference --to synthface/models
 
 Identities are drawn from the distribution of the training classes' rows by random numbers that are not kept: so the
-file cannot be made twice, and nobody can solve it for the classes' own rows; --out keeps the one that was made. From it,
+file cannot be made twice, and nobody can solve it for the classes' own rows; --out keeps what was made. From it,
 and from nothing else, a set is generated, measured beside the training photos, and audited against training people,
 hold-out and placebo with both research recognisers. Writes the generator, its card, its measurements, and the audit in
 public form: page and figures, without pictures, names or fine scores. Whatever is done already is not done again.
