@@ -18,7 +18,7 @@ from synthface.core.errors import SynthfaceError
 from synthface.core.run_record import write_json
 
 KINDS = {"trained": [], "sampled": ["--identities", "sampled", "--distinct.fmr", "0"]}
-SEPARABILITY = ("eer", "auc", "fmr1000", "fisher_ratio", "identities")
+SEPARABILITY = ("eer", "auc", "fmr1000", "fisher_ratio", "identities", "uniqueness")
 DISTANCES = ("frechet", "kernel_distance", "precision", "recall", "density", "coverage")
 # Computed from the histograms that SFace (arXiv 2206.10520) published of image-to-photo scores.
 SFACE = ["SFace, its published histograms", "not named", "-", ".780", ".379", ".112", ".292"]
@@ -73,7 +73,9 @@ def separability(found: dict[str, Any]) -> str:
         parts = [(kind, found[kind]["measure"]["recognizers"][name]["measured"]) for kind in found]
         parts.append(("real people", found["trained"]["measure"]["recognizers"][name]["beside"]))
         rows += [[which, name, *(figure(part[key]) for key in SEPARABILITY)] for which, part in parts]
-    return markdown_table(["set", "recogniser", "EER", "AUC", "FMR1000", "Fisher ratio", "effective identities"], rows)
+    return markdown_table(
+        ["set", "recogniser", "EER", "AUC", "FMR1000", "Fisher ratio", "effective identities", "unique"], rows
+    )
 
 
 def distances(found: dict[str, Any]) -> str:

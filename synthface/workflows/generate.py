@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 EXAMPLES = """
 synthface generate --classes 0-99 --per-class 20 --out synthetic
-synthface generate --generator runs/gan --classes 0-99 --per-class 20 --out synthetic
 synthface generate --generator runs/gan --identities sampled --classes 0-499 --per-class 20 --out new-people
+synthface generate --generator runs/gan --classes 0-99 --per-class 20 --out training-classes
 synthface generate --generator runs/gan --identities mixed --classes 0-99 --distinct.fmr 0 --out unfiltered
 synthface generate --generator model.safetensors --classes 0-9,40 --per-class 4 --psi 0.7 --out few --devices 2
 synthface generate --classes 0-99 --per-class 20 --psi 0.5 --cutoff 4 --out usual-shapes
@@ -112,6 +112,8 @@ def run(options: Options) -> None:
     header, digest = read_header(file), sha256_file(file)
     classes = _chosen_classes(options, int(header["n_classes"]))
     inputs = {"generator": digest, **(options.distinct.inputs() if options.identities != "trained" else {})}
+    if options.identities == "trained" and "trained_on_manifest_sha256" in header["info"]:
+        logger.warning("each of these identities is a class of the training set; --identities sampled makes new people")
     fabric = launch_fabric(options)
     G = load_generator(file, device=fabric.device)
     if options.cutoff is not None and options.cutoff > G.synthesis.n_w:

@@ -19,7 +19,7 @@ EXAMPLES = """
 synthface quickstart --out quickstart
 """
 RECOGNIZER = "synthface-student"  # compares, and is inverted
-JUDGE = "synthface-small"  # of another network, training set and loss
+JUDGE = "synthface-small"  # of another network and loss, taught by photos and no teacher
 _WALL_COLUMNS = 10
 _INVERTED = 8
 _REPLICATES = 200  # of the bootstrap behind the intervals
