@@ -1,8 +1,9 @@
 """The generator that ships, from a training run: identities of nobody, their figures, their audit, the card.
 
     synthface split faces --out split
-    synthface train-gan --faces split/train --out runs/gan --config lfw64 --minutes 240
-    python scripts/reproduce_generator.py --run runs/gan --split split --out reference --to synthface/models
+    python scripts/reproduce_generator.py --run runs/annealed --split split --out reference --to synthface/models
+
+The run of the file that ships was trained by the three commands of docs/results.md.
 
 Identities are drawn from the distribution of the training classes' rows by random numbers that are not kept: so the
 file cannot be made twice, and nobody can solve it for the classes' own rows; --out keeps what was made. From it,
