@@ -20,7 +20,7 @@ from gan.retry import begin_attempt
 from gan.trainer import GanTrainer
 from synthface.core.errors import ConfigError
 
-RECORDED = Path(__file__).resolve().parents[2] / "docs/runs/lfw64-60min.jsonl"
+RUNS = Path(__file__).resolve().parents[2] / "docs/runs"
 TRAINING, HEALTH = TrainingConfig(), HealthConfig()
 FIXED = TrainingConfig(ada=AdaConfig(mode="fixed", start=0.2))
 TRANSITION = TrainingConfig(transition=TransitionConfig(end_kimg=100))
@@ -40,10 +40,15 @@ def _name(lines: list[dict[str, Any]], training: TrainingConfig = TRAINING, **he
     return finding.name if finding else None
 
 
-def test_a_recorded_healthy_run_raises_no_alarm() -> None:
-    lines = [json.loads(line) for line in RECORDED.read_text().splitlines()]
+@pytest.mark.parametrize(
+    ("name", "measured"), [("lfw64-60min", False), ("lfw64-continued", True), ("lfw64-annealed", True)]
+)
+def test_recorded_healthy_runs_raise_no_alarm(name: str, measured: bool) -> None:
+    lines = [json.loads(line) for line in (RUNS / f"{name}.jsonl").read_text().splitlines()]
     assert len(lines) > 20
+    assert any("monitor" in line for line in lines) is measured
     assert {diagnose(lines[: n + 1], TRAINING, HEALTH) for n in range(len(lines))} == {None}
+    assert not any(is_suspect(line, TRAINING, HEALTH) for line in lines)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
