@@ -6,11 +6,14 @@ import tarfile
 
 import numpy as np
 import pytest
+import torch
 
 from synthface.core.errors import ConfigError, DataError
 from synthface.data import FaceSetWriter
-from synthface.data.images import decode_image
+from synthface.data.formats.verification_bin import write_verification_bin
+from synthface.data.images import decode_image, encode_png, resize_image
 from synthface.recognition import load_recognizer
+from synthface.recognition.weights import write_network
 from synthface.workflows import evaluate
 from synthface.workflows.evaluate import Options
 
@@ -128,3 +131,30 @@ def test_published_figures_on_the_first_fold_of_lfw(shared, tmp_path):
     assert results["n_missing"] == 0
     assert results["eer"] < 0.015
     assert results["tmr_at_fmr_1e-2"] > 0.98
+
+
+def test_a_bin_set_is_judged_with_mirrored_images_too(weights_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHFACE_CACHE", str(tmp_path / "cache"))
+    network = load_recognizer(weights_file).network
+    for module in network.modules():  # without offsets embeddings lie further apart
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.running_mean.zero_()
+            torch.nn.init.zeros_(module.bias)
+    write_network(weights_file, network, about={"made_by": "test"})
+    rng = np.random.default_rng(0)
+    people = [rng.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(28, 0).repeat(28, 1) for _ in range(41)]
+    pairs = [(k, k if k % 2 else k + 1, bool(k % 2)) for k in range(40)]
+    with (tmp_path / "set.bin").open("wb") as stream:
+        write_verification_bin(stream, ((encode_png(people[a]), encode_png(people[b]), same) for a, b, same in pairs))
+    options = Options(
+        pairs=tmp_path / "set.bin", recognizer=[str(weights_file)], out=tmp_path / "results", flip=True, replicates=100
+    )
+    assert evaluate.run(options) == 0
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert (results["n_pairs"], results["n_mated"], results["eer"]) == (40, 20, 0)
+    seen = np.stack([resize_image(image, 32, 32) for image in people])
+    unit = load_recognizer(weights_file).embed(seen, flip=True)
+    expected = [float(unit[a] @ unit[b]) for a, b, _ in pairs]
+    np.testing.assert_allclose(np.load(tmp_path / "results" / "scores.npz")["tiny"], expected, atol=1e-5)
+    plain = load_recognizer(weights_file).embed(seen)
+    assert max(abs(float(plain[a] @ plain[b]) - score) for (a, b, _), score in zip(pairs, expected, strict=True)) > 1e-3
