@@ -15,6 +15,7 @@ from synthface.recognition.catalogue import find_weights
 from synthface.recognition.folding import folded_for_inference
 from synthface.recognition.network_config import ARCHITECTURES, NetworkConfig
 from synthface.recognition.networks import build_network
+from synthface.recognition.recognizer import Recognizer
 from synthface.recognition.weights import write_network
 
 
@@ -212,3 +213,23 @@ def test_onnx_runs_through_the_runtime(tmp_path, monkeypatch):
     np.testing.assert_allclose(unit * norms[:, None], expected, atol=1e-5)
     with pytest.raises(WeightsError, match="no gradient"):
         recognizer(torch.zeros(1, 3, 112, 112, requires_grad=True))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_real_onnx_file_gives_the_networks_embeddings(tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    pytest.importorskip("onnx", reason="torch writes ONNX files by way of it")
+    network = build_network(NetworkConfig(embedding_dim=16, width=0.125), seed=0).eval()
+    torch.onnx.export(
+        network,
+        (torch.zeros(2, 3, 112, 112),),
+        tmp_path / "tiny.onnx",
+        dynamic_axes={"images": {0: "n"}},
+        input_names=["images"],
+        dynamo=False,
+    )
+    images = np.random.default_rng(0).integers(0, 256, (5, 112, 112, 3), dtype=np.uint8)
+    ours, theirs = Recognizer(network, name="ours"), load_recognizer(tmp_path / "tiny.onnx")
+    assert theirs.embedding_dim == 16
+    for flip in (False, True):
+        np.testing.assert_allclose(theirs.embed(images, flip=flip), ours.embed(images, flip=flip), atol=1e-5)
