@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from export_generator import export
-from reproduction import RECOGNIZERS, figure, markdown_table, parts_of, read_json, synthface
+from reproduction import RECOGNIZERS, exit_code, figure, markdown_table, parts_of, read_json, synthface
 
 from gan.generator import Generator
 from gan.weights import load_generator, read_header
-from synthface.core.errors import SynthfaceError
 from synthface.core.hashing import sha256_file, sha256_json
 from synthface.core.run_record import write_json
 from synthface.models import GENERATOR, GENERATOR_AUDIT, GENERATOR_AUDIT_PAGE
@@ -34,13 +33,7 @@ _HEADS = ["recogniser", "EER", "real people", "kernel distance", "other real peo
 
 def main() -> int:
     """Export, generate, measure, audit, write the card."""
-    arguments = _arguments()
-    try:
-        _reproduce(arguments)
-    except SynthfaceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    return 0
+    return exit_code(_reproduce, _arguments())
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,9 +1,10 @@
 """What the scripts that reproduce docs/results.md share: running a command of the package, and Markdown."""
 
+import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ def synthface(*arguments: object) -> None:
     code = subprocess.run([sys.executable, "-m", "synthface", *map(str, arguments)], check=False).returncode
     if code >= _FIRST_ERROR_CODE or code < 0:
         raise SynthfaceError(f"synthface {arguments[0]} stopped with exit code {code}; see above")
+
+
+def exit_code(job: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
+    """Do a job and return the exit code; what the user has to mend is said in a line, and is a 3."""
+    try:
+        job(arguments)
+    except SynthfaceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _FIRST_ERROR_CODE
+    return 0
 
 
 def parts_of(split: Path) -> list[object]:
