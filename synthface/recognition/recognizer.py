@@ -101,9 +101,10 @@ def load_recognizer(name_or_path: str | Path, device: str = "cpu") -> Recognizer
     """Load a recogniser, ready to embed.
 
     Args:
-        name_or_path: a name of the catalogue (``mobilefacenet-ms1m``, ``mobilefacenet-casia``, ``synthface-small``),
-            a ``.safetensors`` file, a folder made by ``synthface train-recognizer``, an InsightFace IResNet (``.pth``),
-            an ONNX file, or ``package.module:callable`` for a module that maps [N, 3, 112, 112] in [-1, 1] to [N, D].
+        name_or_path: a name of the catalogue (``mobilefacenet-ms1m``, ``mobilefacenet-casia``, ``synthface-student``,
+            ``synthface-small``), a ``.safetensors`` file, a folder made by ``synthface train-recognizer``,
+            an InsightFace IResNet (``.pth``), an ONNX file, or ``package.module:callable`` for a module that maps
+            [N, 3, 112, 112] in [-1, 1] to [N, D].
         device: torch device.
 
     Raises:

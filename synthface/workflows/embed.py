@@ -37,7 +37,8 @@ class Options(Compute):
 
     Args:
         faceset: FaceSet to embed.
-        recognizer: name (mobilefacenet-ms1m, mobilefacenet-casia, synthface-small) or path of the recogniser.
+        recognizer: name (mobilefacenet-ms1m, mobilefacenet-casia, synthface-student, synthface-small) or path
+            of the recogniser.
         out: the .npz file to write.
         flip: add the embedding of each image's mirror before normalising.
         via_size: first downsize each image to this many pixels a side.
