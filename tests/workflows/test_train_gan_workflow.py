@@ -57,28 +57,38 @@ def test_killed_and_resumed_it_is_the_uninterrupted_run(tiny_faceset: Path, tmp_
 
 
 @pytest.mark.slow
-def test_begun_on_two_processes_and_resumed_on_one_it_is_the_run_on_one(tiny_faceset: Path, tmp_path: Path) -> None:
-    length = ["--tick-kimg", "0.032", "--monitor.ticks", "2"]
+@pytest.mark.parametrize(
+    ("first", "then", "more"),
+    [("2", "1", []), ("1", "2", ["--training.identity.form", "centre"])],
+    ids=["two, then one", "one, then two, with an identity player"],
+)
+def test_resumed_on_another_number_of_processes_it_is_the_run_on_one(
+    tiny_faceset: Path, tmp_path: Path, first: str, then: str, more: list[str]
+) -> None:
+    length = ["--tick-kimg", "0.032", "--monitor.ticks", "2", *more]
     half, whole = ["--kimg", "0.064"], ["--kimg", "0.128"]
     runs = [
-        _command(tiny_faceset, tmp_path / "1", *length, *whole),
-        _command(tiny_faceset, tmp_path / "2-1", *length, *half, "--devices", "2"),
-        _command(tiny_faceset, tmp_path / "2-1", *length, *whole, "--resume"),
+        _command(tiny_faceset, tmp_path / "one", *length, *whole),
+        _command(tiny_faceset, tmp_path / "changed", *length, *half, "--devices", first),
+        _command(tiny_faceset, tmp_path / "changed", *length, *whole, "--resume", "--devices", then),
     ]
     for command in runs:
         subprocess.run(command, check=True, capture_output=True, timeout=240)
-    one, changed = _metrics(tmp_path / "1"), _metrics(tmp_path / "2-1")
+    one, changed = _metrics(tmp_path / "one"), _metrics(tmp_path / "changed")
     assert len(one) == len(changed) == 4
-    for first, second in zip(one, changed, strict=True):
-        first.update(first.pop("monitor", {}))
-        second.update(second.pop("monitor", {}))
-        assert first.keys() == second.keys()
-        for name, value in first.items():
+    for alone, shared in zip(one, changed, strict=True):
+        alone.update(alone.pop("monitor", {}))
+        shared.update(shared.pop("monitor", {}))
+        assert alone.keys() == shared.keys()
+        for name, value in alone.items():
             # A figure of the monitor counts images; rounding may tip one of them over a threshold.
             tolerance = {"rel": 2e-2, "abs": 2e-2} if name in COUNTED else {"rel": 1e-3, "abs": 1e-3}
-            assert value == (None if value is None else pytest.approx(second[name], **tolerance)), name
-    alone, shared = (load_generator(tmp_path / run).mapping.w_average for run in ("1", "2-1"))
-    torch.testing.assert_close(alone, shared, rtol=1e-3, atol=1e-5)
+            assert value == (None if value is None else pytest.approx(shared[name], **tolerance)), name
+    weights = [load_generator(tmp_path / run).state_dict() for run in ("one", "changed")]
+    assert weights[0].keys() == weights[1].keys()
+    for name, weight in weights[0].items():
+        # As a whole: Adam moves a weight whose gradient is nearly 0 by the sign of a rounding error.
+        assert (weights[1][name] - weight).norm() <= 1e-3 * weight.norm() + 1e-5, name
 
 
 @pytest.mark.slow
