@@ -129,7 +129,8 @@ def model_card(
         "**Identities.** The rows of the training classes are not in the file. Each of its identities is "
         f"{info['identities']}.",
         "",
-        "**Quality.** All pairs of images, 95 % intervals by identity; real people at the same size beside them:",
+        "**Quality.** All pairs of images, 95 % intervals by identity; real people at the same size beside them "
+        "(`generator-measure.json`):",
         "",
         markdown_table(_HEADS, [_quality(name, found, measure["images"]) for name, found in by_recognizer.items()]),
         f"**Leakage.** {audit['verdict']}: {audit['claim']}",

@@ -34,7 +34,7 @@ class Recognizer(nn.Module):
         self.input_size = network.config.input_size
         self.embedding_dim = network.config.embedding_dim
         self.side = network.config.side
-        self._folded: tuple[object, nn.Module] | None = None  # in a tuple, so that it is no submodule
+        self._folded: tuple[object, object, nn.Module] | None = None  # in a tuple, so that it is no submodule
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -61,12 +61,13 @@ class Recognizer(nn.Module):
     @property
     def folded(self) -> nn.Module:
         """The network with its batch norms folded; made again when a tensor has changed (but by its ``.data``)."""
-        state = self.network.state_dict(keep_vars=True).values()
+        state = list(self.network.state_dict(keep_vars=True).values())
         # Tensors made in inference mode count no versions: in that mode alone they can change.
         now = [(tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version, tensor.device) for tensor in state]
         if self._folded is None or self._folded[0] != now:
-            self._folded = (now, folded_for_inference(self.network))
-        return self._folded[1]
+            # The tensors are kept, so that no new one is taken for them because it lies where they did.
+            self._folded = (now, state, folded_for_inference(self.network))
+        return self._folded[2]
 
     def embed(self, images: NDArray[np.uint8], flip: bool = False, *, half: bool = False) -> NDArray[np.float32]:
         """Return unit embeddings [N, D] of aligned faces [N, S, S, 3] uint8 RGB (S is 112, or any other side).
