@@ -190,4 +190,4 @@ def _write_generator(options: Options, trainer: "GanTrainer", faces: "FaceSet") 
     print(
         f"{trainer.seen_images:,} images seen; generator: {options.out / FILE_NAME}; samples: {options.out / 'samples'}"
     )
-    print(f"next: synthface generate --generator {options.out} --classes 0-99 --per-class 20 --out synthetic")
+    print(f"next: synthface generate --generator {options.out} --identities sampled --classes 0-99 --out synthetic")
