@@ -95,8 +95,8 @@ def model_card(arguments: argparse.Namespace, scores: dict[str, Any], file: Path
         "What the teacher knows of them may have come over. Its weights are published for research use, and so is "
         "this student meant.",
         "",
-        "**Accuracy** on LFW's pairs, 95 % intervals by identity. The teacher may know some of these people: "
-        "what the student saw is disjoint from them, what it was taught need not be.",
+        "**Accuracy** on LFW's pairs, 95 % intervals by identity. The generator was trained on none of the people of "
+        "the second row; the teacher may know some of either.",
         "",
         markdown_table(
             ["pairs", "n", "accuracy", "TMR at FMR 1e-2", "TMR at FMR 1e-3", "EER"],
