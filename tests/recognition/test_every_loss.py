@@ -76,6 +76,65 @@ def test_gradients_are_true(name):
     assert torch.autograd.gradcheck(loss, (x.requires_grad_(), *parameters), atol=1e-4, rtol=1e-3)
 
 
+def _differences(function, x, step=1e-6):
+    """Central differences of a scalar function of [N, D]."""
+    gradient = torch.zeros_like(x)
+    for place in range(x.numel()):
+        shift = torch.zeros_like(x).view(-1)
+        shift[place] = step
+        shift = shift.view_as(x)
+        gradient.view(-1)[place] = (function(x + shift) - function(x - shift)) / (2 * step)
+    return gradient
+
+
+def test_gb_cosface_gradients_are_true_with_its_boundary_held():
+    s, m, alpha, shared = 12.0, 0.16, 0.15, 0.55
+    x, y = _batch(3)
+    head = _head("gb-cosface", scale=s, margin=m, alpha=alpha).eval()
+    head.boundary.fill_(shared)
+    centres = F.normalize(head.centres.weight.detach(), dim=1)
+
+    def cosines(a):
+        z = F.normalize(a, dim=1) @ centres.T
+        own = F.one_hot(y, N_CLASSES).bool()
+        return z[own], torch.logsumexp((s * z).masked_fill(own, -torch.inf), dim=1) / s
+
+    v = sum(cosines(x)) / 2
+    v = v + alpha * (shared - v)  # a constant, where the published method has no gradient
+
+    def written_out(a):
+        p, n = cosines(a)
+        return (F.softplus(2 * s * (v - p + m)) + F.softplus(2 * s * (n + m - v))).mean() / 2
+
+    x.requires_grad_()
+    loss = head(x, y)
+    torch.testing.assert_close(loss.detach(), written_out(x.detach()))
+    gradient = torch.autograd.grad(loss, x)[0]
+    torch.testing.assert_close(gradient, _differences(written_out, x.detach()), rtol=1e-5, atol=1e-8)
+
+
+def test_anisotropy_gradients_are_true_with_its_ratios_held():
+    x, y = _batch(3)
+    head = _head("anisotropy", weight=0.7).eval()
+    centres = F.normalize(head.base.centres.weight.detach(), dim=1)
+
+    def cosine(a):
+        return (F.normalize(a, dim=1) * centres[y]).sum(dim=1)
+
+    angles = torch.acos(cosine(x))
+    means = torch.stack([angles[y == k].mean() for k in range(N_CLASSES)])
+    outlying = (angles / means[y] - 1).clamp_min(0)  # constants of the batch
+
+    def written_out(a):
+        return 0.7 * (outlying * (1 - cosine(a))).mean()
+
+    x.requires_grad_()
+    penalty = head(x, y) - head.base(x, y)
+    torch.testing.assert_close(penalty.detach(), written_out(x.detach()))
+    gradient = torch.autograd.grad(penalty, x)[0]
+    torch.testing.assert_close(gradient, _differences(written_out, x.detach()), rtol=1e-5, atol=1e-8)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("sign", [1, -1])
 def test_float32_gradients_are_finite_at_exact_alignment(name, sign):

@@ -8,7 +8,7 @@ import torch
 from synthface.recognition.losses import LOSSES
 
 N_CLASSES, DIM, STEPS = 5, 6, 3
-CASES = {"gb-cosface": {}, "center": {}, "sphereface": {}, "cosface": {"sample_rate": 0.6}}
+CASES = {"gb-cosface": {}, "center": {}, "sphereface": {}, "l-softmax": {}, "cosface": {"sample_rate": 0.6}}
 
 
 def _train(name, options, rank, world_size):
