@@ -22,10 +22,10 @@ from synthface.core.run_record import write_json
 from synthface.models import GENERATOR, STUDENT, shipped_model
 
 TEACHER = "mobilefacenet-ms1m"
-# Chosen by single trainings of two to four minutes, judged on photos of the generator's training people.
+# Chosen by single trainings of two to eleven minutes, judged on photos of the generator's training people.
 SET = ["--identities", "sampled", "--distinct.fmr", "0", "--psi", "1.5", "--noise-mode", "random", "--seed", "1"]
-STUDENT_OPTIONS = ["--strategy", "transfer", "--network", "patchresnet", "--input-size", "64", "--embedding-dim", "128"]
-RECIPE = ["--whiten-teacher", "0.25", "--half-teacher", "--half", "--batch", "128", "--lr", "0.1", "--augment", "light"]
+STUDENT_OPTIONS = ["--strategy", "transfer", "--network", "patchresnet", "--input-size", "96", "--embedding-dim", "128"]
+RECIPE = ["--whiten-teacher", "0.25", "--half-teacher", "--half", "--batch", "128", "--lr", "0.1", "--augment", "flip"]
 
 
 def main() -> int:
@@ -41,9 +41,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for set, training and evaluations")
     parser.add_argument("--to", type=Path, required=True, help="folder for what ships")
     parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--identities", type=int, default=8_000, help="people drawn")
-    parser.add_argument("--per-identity", type=int, default=10, help="pictures of each")
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--identities", type=int, default=50_000, help="people drawn")
+    parser.add_argument("--per-identity", type=int, default=4, help="pictures of each")
+    parser.add_argument("--epochs", type=int, default=18)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--devices", type=int, default=2, help="processes that train")
     return parser.parse_args()

@@ -37,6 +37,7 @@ class NetworkConfig:
         embed_bn_eps: epsilon of the last batch norm.
         embed_bias: whether the last linear map of a MobileFaceNet has a bias.
         dropout: share of an IResNet's last map that is left out in training.
+        bits: of weights and of what convolutions and linear maps take in, rounded as in ``quantisation``; None: float.
     """
 
     architecture: str = "MobileFaceNet"
@@ -47,6 +48,7 @@ class NetworkConfig:
     embed_bn_eps: float = 1e-5
     embed_bias: bool = False
     dropout: float = 0.0
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_size", tuple(int(side) for side in self.input_size))
@@ -64,6 +66,8 @@ class NetworkConfig:
             raise ConfigError(f"a dropout of {self.dropout} is not in [0, 1)")
         if self.dropout and not self.architecture.startswith("IResNet"):
             raise ConfigError(f"--dropout {self.dropout}: only an IResNet has one")
+        if self.bits is not None and self.bits not in range(2, 9):
+            raise ConfigError(f"--bits {self.bits}: give 2 to 8")
 
     @property
     def side(self) -> int:
@@ -77,7 +81,7 @@ class NetworkConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return the config as it stands in a safetensors header."""
-        return dict(vars(self))
+        return {key: value for key, value in vars(self).items() if key != "bits" or value is not None}
 
 
 def config_from_json(value: Any, *, source: str) -> NetworkConfig:

@@ -10,6 +10,7 @@ from synthface.recognition.mobilefacenet import MobileFaceNet, initialise
 from synthface.recognition.network_config import NetworkConfig
 from synthface.recognition.patch_resnet import PatchResNet
 from synthface.recognition.pocketnet import PocketNet
+from synthface.recognition.quantisation import quantise_layers
 
 Network = Any  # a module with a ``config``: one of those above, or somebody else's behind ``foreign``
 
@@ -28,4 +29,6 @@ def build_network(config: NetworkConfig, *, seed: int | None = None) -> Network:
         network: nn.Module = _FAMILIES[family](config)
     if seed is not None:
         initialise(network, seed)
+    if config.bits is not None:
+        quantise_layers(network, config.bits)
     return network

@@ -18,7 +18,9 @@ from synthface.recognition.foreign import ForeignNetwork, OnnxModule, imported_m
 from synthface.recognition.iresnet import config_of_state
 from synthface.recognition.network_config import config_from_json
 from synthface.recognition.networks import Network, build_network
+from synthface.recognition.quantisation import from_codes, quantised_weights, to_codes
 
+_CODES, _RANGES = ".codes", ".ranges"  # a rounded weight is kept as whole numbers, and a range for each channel
 HEADER_KEY = "synthface"  # safetensors metadata holds strings only, so one key holds JSON
 _COUNTER = "num_batches_tracked"  # batch-norm bookkeeping that published files leave out
 
@@ -48,7 +50,7 @@ def read_network(weights: WeightFile) -> Network:
     if max(config.input_size) > 1024 or not any(config.embedding_dim in tensor.shape for tensor in tensors.values()):
         raise WeightsError(f"{weights.path} does not fit its description: its tensors are of other sizes")
     network = build_network(config)
-    _load(network, tensors, weights.path)
+    _load(network, _decoded(network, tensors, weights.path), weights.path)
     return network
 
 
@@ -66,7 +68,19 @@ def write_network(path: Path, network: Network, *, about: dict[str, Any]) -> Non
         for name, tensor in network.state_dict().items()
         if not name.endswith(_COUNTER)
     }
+    for name, layer in quantised_weights(network).items():
+        tensors[name + _CODES], tensors[name + _RANGES] = to_codes(tensors.pop(name), layer.bits)
     write_atomic(path, save(tensors, metadata={HEADER_KEY: header}))
+
+
+def _decoded(network: Network, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    decoded = dict(tensors)
+    for name, layer in quantised_weights(network).items():
+        codes, ranges = decoded.pop(name + _CODES, None), decoded.pop(name + _RANGES, None)
+        if codes is None or ranges is None or codes.ndim < 2 or ranges.shape != (len(codes), 2):
+            raise WeightsError(f"{path} does not fit its description: {name} has no codes of {layer.bits} bits")
+        decoded[name] = from_codes(codes, ranges, layer.bits)
+    return decoded
 
 
 def _read_iresnet(path: Path) -> Network:

@@ -36,6 +36,8 @@ synthface train-recognizer --faces split/train --validate split/holdout --seeds 
 synthface train-recognizer --faces synthetic --also split/train --shares 0.8 0.2 --out runs/mixed
 synthface train-recognizer --faces many --loss arcface --shard-classes --device cuda --devices 8 --out runs/many
 synthface train-recognizer --faces synthetic --loss id-triplet --attributes glasses.csv --out runs/attributes
+synthface train-recognizer --faces synthetic --strategy transfer --teacher mobilefacenet-ms1m \
+    --init mobilefacenet-ms1m --bits 8 --lr 0.01 --epochs 2 --out runs/eight-bit
 synthface train-recognizer --faces split/train --embedding-dim 128 --width 2 --keep-epochs --out runs/large
 synthface train-recognizer --faces split/train --strategy combined --teacher runs/large --multi-step --out runs/little
 """
@@ -91,6 +93,10 @@ class Options(Compute):
         width: factor on every channel count of a mobilefacenet or patchresnet.
         embedding_dim: numbers in an embedding.
         dropout: share of an iresnet's last map that is left out in training.
+        init: recogniser to start from, with its network (in place of --network, --input-size, --width and
+            --embedding-dim).
+        bits: round weights and activations to so many bits (2 to 8) while training, as QuantFace does; the file then
+            holds a byte a weight.
         epochs: passes over the images.
         minutes: train at most this long; the learning rate's schedule ends with it.
         batch: images a step, over all processes together.
@@ -134,6 +140,8 @@ class Options(Compute):
     width: float = 1.0
     embedding_dim: int = 128
     dropout: float = 0.0
+    init: str | None = None
+    bits: int | None = None
     epochs: int = 40
     minutes: float | None = None
     batch: int = 128
@@ -164,6 +172,8 @@ class Options(Compute):
             raise ConfigError(f"--shares {self.shares}: give a positive number for --faces and for each of --also")
         if self.milestones != sorted(set(self.milestones)) or any(epoch < 1 for epoch in self.milestones):
             raise ConfigError(f"--milestones {self.milestones}: give growing epochs from 1 on")
+        if self.bits is not None and (self.half or self.compile):
+            raise ConfigError("--bits: rounded arithmetic is trained in float32, without --half and --compile")
         if len(set(self.seeds)) != len(self.seeds) or len(self.seeds) == 1:
             raise ConfigError("--seeds takes two different seeds or more; --seed takes one")
 

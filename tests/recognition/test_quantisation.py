@@ -1,11 +1,28 @@
-"""Simulated quantisation against torch's own, and the watched ranges."""
+"""Simulated quantisation against torch's own, the watched ranges, and recognisers of few bits."""
+
+import json
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from synthface.core.errors import ConfigError
-from synthface.recognition.quantisation import ActivationQuantiser, fake_quantise, quantise_weight
+from synthface.core.errors import ConfigError, WeightsError
+from synthface.recognition import load_recognizer
+from synthface.recognition.network_config import NetworkConfig
+from synthface.recognition.networks import build_network
+from synthface.recognition.quantisation import (
+    ActivationQuantiser,
+    QuantisedLayer,
+    fake_quantise,
+    quantise_weight,
+    quantised_weights,
+)
+from synthface.recognition.training_folder import TrainingFolder
+from synthface.recognition.weights import write_network
+from synthface.workflows import train_recognizer
+from synthface.workflows.train_recognizer import Options
 
 
 @pytest.mark.parametrize("bits", [3, 4, 6, 8])
@@ -56,3 +73,115 @@ def test_ranges_are_watched_frozen_and_kept():
     fresh = ActivationQuantiser(8).eval()
     fresh(x)
     assert fresh.high.item() == 0  # looking does not count
+
+
+def _network(bits=None):
+    config = NetworkConfig(architecture="PatchResNet", input_size=(32, 32), embedding_dim=16, width=0.25, bits=bits)
+    return build_network(config, seed=0)
+
+
+def _images(n=24):
+    return torch.rand(n, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_a_network_of_rounded_layers_nears_the_float_one_with_more_bits():
+    exact = _network().train()(_images())
+    cosines = []
+    for bits in (2, 4, 6, 8):
+        rounded = _network(bits)
+        assert isinstance(rounded.stem, QuantisedLayer)
+        assert not any(type(child) is torch.nn.Conv2d for child in rounded.blocks[0].children())
+        cosines.append(F.cosine_similarity(rounded.train()(_images()), exact).mean().item())
+    assert cosines == sorted(cosines)
+    assert cosines[0] < 0.9 < 0.995 < cosines[-1]
+
+
+@pytest.mark.parametrize("bits", [3, 8])
+def test_a_rounded_network_is_written_as_codes_and_computes_the_same_from_them(tmp_path, bits):
+    network = _network(bits).train()
+    network(_images())  # the ranges of the activations are seen
+    network.eval()
+    write_network(tmp_path / "low.safetensors", network, about={})
+    write_network(tmp_path / "float.safetensors", _network(), about={})
+    assert (tmp_path / "low.safetensors").stat().st_size < 0.55 * (tmp_path / "float.safetensors").stat().st_size
+    recognizer = load_recognizer(tmp_path / "low.safetensors")
+    assert recognizer.network.config.bits == bits
+    loaded = quantised_weights(recognizer.network)
+    for (name, layer), before in zip(loaded.items(), quantised_weights(network).values(), strict=True):
+        assert all(len(channel.unique()) <= 2**bits for channel in layer.layer.weight), name
+        used, meant = (quantise_weight(each.layer.weight, bits).detach() for each in (layer, before))
+        torch.testing.assert_close(used, meant, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():  # an activation that lies between two levels may be rounded the other way
+        expected = network(_images())
+        assert F.cosine_similarity(recognizer.network(_images()), expected).min() > 0.999
+        assert F.cosine_similarity(recognizer.folded(_images()), expected).min() > 0.999
+
+
+def test_codes_that_do_not_fit_are_refused(tmp_path):
+    network = _network(4)
+    write_network(tmp_path / "low.safetensors", network, about={})
+    tensors, about = load_file(tmp_path / "low.safetensors"), json.dumps({"network": network.config.to_json()})
+    del tensors["stem.layer.weight.ranges"]
+    save_file(tensors, tmp_path / "torn.safetensors", metadata={"synthface": about})
+    with pytest.raises(WeightsError, match=r"stem\.layer\.weight has no codes of 4 bits"):
+        load_recognizer(tmp_path / "torn.safetensors")
+
+
+TINY = {"input_size": 32, "width": 0.25, "embedding_dim": 16, "batch": 16, "augment": "flip", "lr": 0.05}
+
+
+def _options(faceset, out, weights, **changes):
+    about = {"faces": faceset.root, "out": out, "strategy": "transfer", "teacher": str(weights), "init": str(weights)}
+    return Options(**(about | {"epochs": 2, "batch": 16, "lr": 0.01, "augment": "flip"} | changes))
+
+
+def test_a_student_that_begins_as_its_teacher_learns_to_be_rounded(make_faceset, weights_file, tmp_path):
+    faces = make_faceset("faces", identities=8)
+    train_recognizer.run(Options(faces=faces.root, out=tmp_path / "teacher", epochs=40, **TINY))
+    last = {}
+    for bits in (None, 8, 3):
+        run = tmp_path / f"bits-{bits}"
+        train_recognizer.run(_options(faces, run, tmp_path / "teacher", bits=bits, epochs=6))
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        last[bits] = [line["transfer"] for line in lines]
+        record = json.loads((run / "run.json").read_text())["made_by"]
+        assert record["config"].get("bits") == bits
+        assert set(record["inputs"]) == {"faces", "teacher", "init"}
+        assert load_recognizer(run).embedding_dim == 16
+    assert last[None][-1] < 0.05  # it was the teacher
+    assert last[8][-1] == pytest.approx(last[None][-1], abs=0.005)
+    assert 0.2 < last[3][-1] < 0.8 * max(last[3])
+
+
+def test_a_rounded_training_goes_on_where_it_stopped(make_faceset, weights_file, tmp_path, monkeypatch):
+    faces = make_faceset("faces", identities=8)
+    whole = _options(faces, tmp_path / "whole", weights_file, bits=4, epochs=4)
+    train_recognizer.run(whole)
+    cut = replace(whole, out=tmp_path / "cut")
+    saved = TrainingFolder.save
+
+    def stop_after_two(self, fabric, trainer):
+        saved(self, fabric, trainer)
+        if trainer.next_epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingFolder, "save", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        train_recognizer.run(cut)
+    monkeypatch.setattr(TrainingFolder, "save", saved)
+    train_recognizer.run(cut)
+    first, second = (load_file(run / "recognizer.safetensors") for run in (tmp_path / "whole", tmp_path / "cut"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_what_cannot_be_rounded_is_said(make_faceset, weights_file, tmp_path):
+    faces = make_faceset("faces")
+    with pytest.raises(ConfigError, match="--bits 9: give 2 to 8"):
+        train_recognizer.run(_options(faces, tmp_path / "run", weights_file, bits=9))
+    with pytest.raises(ConfigError, match="without --half"):
+        _options(faces, tmp_path / "run", weights_file, bits=4, half=True)
+    with pytest.raises(ConfigError, match="--init: the network is that of the file"):
+        train_recognizer.run(_options(faces, tmp_path / "run", weights_file, width=0.5))
+    train_recognizer.run(_options(faces, tmp_path / "low", weights_file, bits=4))
+    with pytest.raises(ConfigError, match="not rounded yet"):
+        train_recognizer.run(_options(faces, tmp_path / "run", tmp_path / "low", teacher=str(weights_file), bits=4))

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from synthface.core.errors import ConfigError, DataError, DivergedError
 from synthface.core.hashing import sha256_file
 from synthface.core.run_record import run_record, to_json
 from synthface.data import FaceSet
+from synthface.recognition.catalogue import find_weights
+from synthface.recognition.network_config import ARCHITECTURE_OF, FOREIGN, NetworkConfig
 from synthface.workflows.progress import track
 from synthface.workflows.training_recognizers.attributes import Attributes, read_attributes
 from synthface.workflows.training_recognizers.sources import parts_of
@@ -21,30 +24,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NOT_IN_RECORD = {
-    "faces", "also", "out", "teacher", "validate", "attributes", "seed", "seeds", "keep_epochs",
+    "faces", "also", "out", "teacher", "validate", "attributes", "init", "seed", "seeds", "keep_epochs",
     "device", "devices", "nodes", "compile",
 }  # fmt: skip
 # Later options: at their defaults a record is what it was before them.
 _WHERE_USED = {
     "shard_classes": False, "sync_batch_norm": False, "whiten_teacher": None, "half": False, "half_teacher": False,
-    "optimizer": "sgd",
+    "optimizer": "sgd", "bits": None,
 }  # fmt: skip
 
 
-def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], Any]:
+def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], NetworkConfig]:
     """Return the run record, and the network's config (checked before anything heavy is imported)."""
-    from synthface.recognition.network_config import ARCHITECTURE_OF, NetworkConfig
-
-    network = NetworkConfig(
-        architecture=ARCHITECTURE_OF[options.network],
-        input_size=(options.input_size, options.input_size),
-        embedding_dim=options.embedding_dim,
-        width=options.width,
-        dropout=options.dropout,
-    )
+    network = _network_config(options)
     inputs = {"faces": faceset.manifest_sha256}
     if options.teacher is not None:
         inputs["teacher"] = teacher_hash(options.teacher, epochs=options.epochs, multi_step=options.multi_step)
+    if options.init is not None:
+        inputs["init"] = find_weights(options.init).sha256
     if others is not None:
         inputs["validate"] = others.manifest_sha256
     if options.attributes is not None:
@@ -57,21 +54,47 @@ def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) ->
     return run_record("train-recognizer", config, seed=options.seed, inputs=inputs), network
 
 
+def _network_config(options: "Options") -> NetworkConfig:
+    """Return the network that the flags describe, or that of --init."""
+    described = NetworkConfig(
+        architecture=ARCHITECTURE_OF[options.network],
+        input_size=(options.input_size, options.input_size),
+        embedding_dim=options.embedding_dim,
+        width=options.width,
+        dropout=options.dropout,
+        bits=options.bits,
+    )
+    if options.init is None:
+        return described
+    if described != NetworkConfig(bits=options.bits):
+        raise ConfigError(
+            "--init: the network is that of the file, so --network, --input-size, --width, --embedding-dim and "
+            "--dropout are left alone"
+        )
+    from synthface.recognition.weights import read_network
+
+    config = read_network(find_weights(options.init)).config
+    if getattr(config, "architecture", FOREIGN) == FOREIGN or config.bits is not None:
+        raise ConfigError(f"--init {options.init}: give a network of this project's own kinds that is not rounded yet")
+    if config.input_size[0] != config.input_size[1]:
+        raise ConfigError(f"--init {options.init} sees {config.input_size} pixels; trainings are on square images")
+    return replace(config, bits=options.bits)
+
+
 def _given(**values: float | None) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
 def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabric: Any) -> Any:
     """Return the ``Trainer``; what cannot be trained is refused here, before anything is written."""
-    from synthface.core.seeds import derive_seed
     from synthface.data.image_cache import image_cache
     from synthface.recognition.batch_statistics import with_shared_batch_norms
-    from synthface.recognition.networks import build_network
     from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
 
     known = None if options.attributes is None else _attributes(options, options.attributes, faceset)
-    head = None if options.strategy == "transfer" else _make_head(options, faceset, fabric, known)
-    network = build_network(network_config, seed=derive_seed(options.seed, "network"))
+    dim = network_config.embedding_dim
+    head = None if options.strategy == "transfer" else _make_head(options, faceset, fabric, known, embedding_dim=dim)
+    network = _make_network(options, network_config)
     if options.sync_batch_norm:
         network = with_shared_batch_norms(network, device_type=fabric.device.type)
     teacher = None
@@ -83,7 +106,7 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
             multi_step=options.multi_step,
             whiten=options.whiten_teacher,
             half=options.half_teacher,
-            embedding_dim=options.embedding_dim,
+            embedding_dim=dim,
             compute=options,
         )
     if fabric.is_global_zero:
@@ -113,6 +136,22 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
     return Trainer(fabric, student, data, config, compiled=options.compile)
 
 
+def _make_network(options: "Options", config: NetworkConfig) -> Any:
+    """Return a network with fresh weights, or with those of --init."""
+    from synthface.core.seeds import derive_seed
+    from synthface.recognition.networks import build_network
+    from synthface.recognition.quantisation import quantise_layers
+    from synthface.recognition.weights import read_network
+
+    if options.init is None:
+        return build_network(config, seed=derive_seed(options.seed, "network"))
+    network = read_network(find_weights(options.init))
+    network.config = config
+    if config.bits is not None:
+        quantise_layers(network, config.bits)
+    return network
+
+
 def _attributes(options: "Options", path: Path, faceset: FaceSet) -> Attributes:
     from synthface.recognition.losses import LOSSES
 
@@ -122,7 +161,9 @@ def _attributes(options: "Options", path: Path, faceset: FaceSet) -> Attributes:
     return read_attributes(path, faceset)
 
 
-def _make_head(options: "Options", faceset: FaceSet, fabric: Any, known: Attributes | None) -> Any:
+def _make_head(
+    options: "Options", faceset: FaceSet, fabric: Any, known: Attributes | None, *, embedding_dim: int
+) -> Any:
     import numpy as np
 
     from synthface.core.seeds import derive_seed
@@ -140,7 +181,7 @@ def _make_head(options: "Options", faceset: FaceSet, fabric: Any, known: Attribu
             able = ", ".join(name for name, other in LOSSES.items() if other.can_spread)
             raise ConfigError(f"--shard-classes: --loss {loss.name} cannot be spread; these can: {able}")
         chosen["shard"] = Shard(fabric.global_rank, fabric.world_size)
-    return loss(len(faceset.identities), options.embedding_dim, **chosen, seed=derive_seed(options.seed, "head"))
+    return loss(len(faceset.identities), embedding_dim, **chosen, seed=derive_seed(options.seed, "head"))
 
 
 def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: FaceSet | None) -> dict[str, Any]:
