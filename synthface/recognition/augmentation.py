@@ -50,10 +50,15 @@ class EpochAugmentation:
         self._augmentation = augmentation
         self._draws = numpy_generator(seed, "augment", epoch).random((n_images, _N_DRAWS), dtype=np.float32)
 
-    def __call__(self, images: NDArray[np.uint8], indices: NDArray[np.int64]) -> Tensor:
-        """Return [B, 3, S, S] float in [-1, 1] from [B, S, S, 3] uint8, changed by the draws of their indices."""
-        bounds, draws = self._augmentation, torch.from_numpy(self._draws[indices])
-        x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    def __call__(
+        self, images: NDArray[np.uint8], indices: NDArray[np.int64], device: torch.device | str = "cpu"
+    ) -> Tensor:
+        """Return [B, 3, S, S] float in [-1, 1] from [B, S, S, 3] uint8, changed by the draws of their indices.
+
+        Computed on the device, which gets a byte a value: an accelerator does not wait for the host's arithmetic.
+        """
+        bounds, draws = self._augmentation, torch.from_numpy(self._draws[indices]).to(device)
+        x = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         flipped = draws[:, 0] < bounds.flip
         if bounds.rotate_degrees or bounds.zoom or bounds.shift:
             x = _move(x, draws[:, 1:5] * 2 - 1, bounds, flipped)
@@ -101,7 +106,7 @@ def _erase(x: Tensor, draws: Tensor, probability: float) -> Tensor:
     side = x.shape[-1]
     # The first draw decides whether, and, rescaled to [0, 1), how large; the others decide where.
     extent = (0.25 + 0.25 * (draws[:, 0] / probability).clamp(max=1)) * side
-    places = torch.arange(side, dtype=x.dtype)
+    places = torch.arange(side, dtype=x.dtype, device=x.device)
     inside = []
     for draw in (draws[:, 1], draws[:, 2]):
         start = draw * (side - extent)

@@ -196,7 +196,7 @@ class Trainer:
     ) -> tuple[tuple[float, float, float], float]:
         """Take one optimisation step; return its three losses and its learning rate."""
         device = self._fabric.device
-        images = augment(self._data.pixels[indices], indices).to(device)
+        images = augment(self._data.pixels[indices], indices, device)
         labels = torch.from_numpy(self._data.labels[indices]).to(device)
         teacher = None if self._teacher is None else torch.from_numpy(self._teacher[indices]).to(device)
         lr = self._config.lr * self._learning_rate_factor(progress)

@@ -1,6 +1,7 @@
 """The wiring of a training step: each loss, setting and controller arrives where it should, against naive formulas."""
 
 import dataclasses
+import functools
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,6 +90,24 @@ def test_an_optimiser_gets_the_gradient_of_the_loss_as_written(phase: str) -> No
     assert any(gradient.abs().max() > 1e-3 for gradient in expected)
     for gradient, oracle in zip(received, expected, strict=True):
         torch.testing.assert_close(gradient, oracle, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's tracer looks at everything
+@pytest.mark.parametrize("half_from", [0, 8])
+def test_compiled_training_is_the_same_training(half_from: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced and differentiated as by default; only the code that is generated at the end is torch's own operators."""
+    plain = _trainer(half_from=half_from)
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    compiled = _trainer(half_from=half_from, compile=True)
+    assert compiled._synthesize is not compiled.G.synthesis
+    for _ in range(4):  # with and without either penalty
+        expected, found = plain.step(), compiled.step()
+        assert found.loss_generator == pytest.approx(expected.loss_generator, rel=1e-2 if half_from else 1e-4)
+        assert found.loss_discriminator == pytest.approx(expected.loss_discriminator, rel=1e-2 if half_from else 1e-4)
+    for name in ("G", "D", "G_ema"):
+        one, other = (_parameters(getattr(trainer, name)) for trainer in (plain, compiled))
+        assert (one - other).abs().max() < (2e-2 if half_from else 1e-4), name
 
 
 def test_penalties_come_once_in_their_interval() -> None:
