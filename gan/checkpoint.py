@@ -1,8 +1,8 @@
 """Training checkpoints: the latest and the last good one, each replaced atomically, read without running anything."""
 
 import io
+import logging
 import os
-import pickle
 import uuid
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import torch
 
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import ConfigError, WeightsError
+
+logger = logging.getLogger(__name__)
 
 FILE_NAME = "checkpoint.pt"
 GOOD_FILE_NAME = "checkpoint-good.pt"
@@ -50,12 +52,22 @@ def load_checkpoint(run: Path, *, settings: str, good: bool = False) -> dict[str
         ConfigError: it belongs to a run with other settings or data.
         WeightsError: it cannot be read.
     """
-    checkpoint = _read(run / (GOOD_FILE_NAME if good else FILE_NAME))
+    checkpoint = _read(run / GOOD_FILE_NAME) if good else _latest(run)
     if checkpoint is not None and checkpoint.get("settings") != settings:
         raise ConfigError(
             f"--out {run} was begun with other settings, seed or faces; repeat those to resume, or give another path"
         )
     return checkpoint
+
+
+def settings_of(run: Path) -> str | None:
+    """Return the hash of the settings that a run was begun with, or None before its first checkpoint.
+
+    Raises:
+        WeightsError: no checkpoint of it can be read.
+    """
+    checkpoint = _latest(run)
+    return None if checkpoint is None else str(checkpoint.get("settings"))
 
 
 def load_trainer_state(run: Path) -> dict[str, Any] | None:
@@ -64,8 +76,19 @@ def load_trainer_state(run: Path) -> dict[str, Any] | None:
     Raises:
         WeightsError: it cannot be read.
     """
-    checkpoint = _read(run / FILE_NAME)
+    checkpoint = _latest(run)
     return None if checkpoint is None else dict(checkpoint["trainer"])
+
+
+def _latest(run: Path) -> dict[str, Any] | None:
+    """Return the latest checkpoint; the last good one where that is damaged."""
+    try:
+        return _read(run / FILE_NAME)
+    except WeightsError as error:
+        if not (run / GOOD_FILE_NAME).exists():
+            raise
+        logger.warning("%s; taking %s", error, GOOD_FILE_NAME)
+        return _read(run / GOOD_FILE_NAME)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -73,7 +96,10 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # noqa: BLE001 (torch's reader raises whatever it meets in a torn file)
+        # Torch's own words on a pickle advise to read it unsafely.
+        told = isinstance(error, OSError)
+        reason = str(error) if told else f"it is damaged: {type(error).__name__}"
         raise WeightsError(
-            f"{path} cannot be read ({str(error).splitlines()[0]}); remove {path.parent} and train anew"
+            f"{path} cannot be read ({reason}); without another checkpoint, remove {path.parent} and train anew"
         ) from None

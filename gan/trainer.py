@@ -47,8 +47,8 @@ class GanTrainer:
     """Networks, optimisers, moving average and augmentation controller of one run.
 
     Every random number of step t comes from (seed, t, micro-batch), and gradients are summed over micro-batches
-    wherever these were computed: neither an interruption nor the number of processes changes the run. On a CPU and
-    uncompiled, the micro-batches of a process run side by side, each on its share of the threads.
+    wherever these were computed: neither an interruption nor, but for rounding in sums, the number of processes changes
+    the run. On a CPU and uncompiled, the micro-batches of a process run side by side, each on its share of the threads.
 
     Args:
         network: sizes.

@@ -20,6 +20,7 @@ def begin_from_generator(trainer: GanTrainer, G: Generator, *, with_classes: boo
     state = {name: tensor for name, tensor in G.state_dict().items() if with_classes or name != "mapping.embed.weight"}
     for network in (trainer.G, trainer.G_ema):
         network.load_state_dict({**network.state_dict(), **state})
+    trainer.average_starts_here = False  # a short half-life would throw away what was averaged before
 
 
 def begin_from_training(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gan.config import NetworkConfig
 from gan.generator import Generator
+from gan.mapping import set_class_strength
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import ConfigError, WeightsError
 from synthface.core.hashing import canonical_json
@@ -29,6 +30,9 @@ def save_generator(G: Generator, path: Path, *, info: dict[str, Any], dtype: tor
         dtype: type on disk; float16 halves the file.
     """
     header = {"kind": KIND, "network": vars(G.config), "n_classes": G.n_classes, "info": info}
+    strength = float(G.mapping.class_strength)
+    if strength < 1:  # stopped on its way from unconditional to conditional
+        header["class_strength"] = strength
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in G.state_dict().items()}
     write_atomic(path, save(tensors, metadata={"synthface": canonical_json(header)}))
 
@@ -86,10 +90,8 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Gene
     with safe_open(file, framework="pt") as stream:
         tensors = {name: stream.get_tensor(name).float() for name in stream.keys()}  # noqa: SIM118 (not a dict)
     G = _described(header, tensors, file)
-    try:
-        G.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"{file}: tensors do not fit its own header ({str(error).splitlines()[0]})") from None
+    G.load_state_dict(tensors)
+    set_class_strength(G, _class_strength(header, file))
     G.to(device=device)
     G.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return G.eval().requires_grad_(False)
@@ -107,9 +109,21 @@ def _described(header: dict[str, Any], tensors: dict[str, Tensor], file: Path) -
             raise ValueError("numbers of classes or layers that it does not hold")
         config = NetworkConfig(**sizes)  # type: ignore[arg-type]
         with torch.device("meta"):
-            Generator(config, n_classes)
-        return Generator(config, n_classes)
-    except (ConfigError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+            expected = Generator(config, n_classes).state_dict()
+        own, told = ({name: tensor.shape for name, tensor in each.items()} for each in (tensors, expected))
+        if own != told:
+            differing = sorted(name for name in own.keys() | told.keys() if own.get(name) != told.get(name))
+            raise ValueError(f"its tensors do not fit it: {', '.join(differing[:3])}")
+        with torch.random.fork_rng(devices=[]):  # layers draw weights that are replaced
+            return Generator(config, n_classes)
+    except (ConfigError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise WeightsError(
             f"{file}: its header describes no generator ({' '.join(str(error).split())[:120]})"
         ) from None
+
+
+def _class_strength(header: dict[str, Any], file: Path) -> float:
+    strength = header.get("class_strength", 1.0)
+    if type(strength) not in (int, float) or not 0 <= strength <= 1:
+        raise WeightsError(f"{file}: its header describes no generator (a class strength of {strength!r:.20})")
+    return float(strength)

@@ -3,8 +3,9 @@
     python scripts/reproduce_few_bits.py --faces faces --split split --pairs pairs.txt --out few-bits
 
 Generates faces by what ships, and for each number of bits starts from a recogniser's own weights and follows its
-embeddings of these faces, once learning next to nothing (the ranges of the activations are watched) and once at a
-rate. Measures each on LFW's pairs without the generator's training people. Whatever is done already is not done again.
+embeddings of these faces, once with weights that stay (ranges of activations and statistics of batch norms are
+measured on these faces) and once learning. Measures each on LFW's pairs without the generator's training people.
+Whatever is done already is not done again.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from synthface.models import GENERATOR, shipped_model
 
 SET = ["--identities", "sampled", "--distinct.fmr", "0", "--psi", "1.5", "--noise-mode", "random", "--seed", "3"]
 TRAINING = ["--strategy", "transfer", "--batch", "128", "--augment", "flip"]
-WATCHED_ONLY = 1e-9  # a learning rate at which no weight moves by a level
+MEASURED_ONLY = 1e-9  # a learning rate at which no weight moves by a level
 
 
 def main() -> int:
@@ -51,16 +52,16 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     found = [{"bits": 32, "taught": False, **_scores(arguments, arguments.recognizer, out / "float")}]
     for bits in arguments.bits:
         for taught in (False, True):
-            run = out / f"{bits}-bits{'' if taught else '-watched'}"
+            run = out / f"{bits}-bits{'' if taught else '-measured'}"
             start = ["--init", arguments.recognizer, "--teacher", arguments.recognizer, "--bits", bits]
-            how = ["--epochs", arguments.epochs if taught else 1, "--lr", arguments.lr if taught else WATCHED_ONLY]
+            how = ["--epochs", arguments.epochs if taught else 1, "--lr", arguments.lr if taught else MEASURED_ONLY]
             synthface("train-recognizer", "--faces", drawn, *TRAINING, *start, *how, *compute, "--out", run)
             scores = _scores(arguments, run, run.with_name(f"{run.name}-pairs"))
             size = (run / "recognizer.safetensors").stat().st_size
             found.append({"bits": bits, "taught": taught, "bytes": size, **scores})
     if arguments.json:
         write_json(arguments.json, {"recognizer": arguments.recognizer, "rows": found})
-    heads = ["bits", "trained", "accuracy", "TMR at FMR 1e-2", "EER", "file"]
+    heads = ["bits", "weights learn", "accuracy", "TMR at FMR 1e-2", "EER", "file"]
     print(markdown_table(heads, [_row(each) for each in found]))
 
 

@@ -43,7 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--identities", type=int, default=50_000, help="people drawn")
     parser.add_argument("--per-identity", type=int, default=4, help="pictures of each")
-    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--devices", type=int, default=2, help="processes that train")
     return parser.parse_args()

@@ -34,8 +34,15 @@ _STORAGE_TYPES = {
 }
 
 
-def read_storage(content: bytes) -> NDArray[Any]:
-    """Return the numbers of a storage, one-dimensional and read-only, without copying them.
+@dataclass(frozen=True)
+class Storage:
+    """The numbers of a storage, one after the other; of a type of its own, so that no view is taken for one."""
+
+    numbers: NDArray[Any]
+
+
+def read_storage(content: bytes) -> Storage:
+    """Return a storage, read-only, without copying its numbers.
 
     Raises:
         PickleRefused: another format, or another count than the bytes hold.
@@ -56,8 +63,8 @@ def read_storage(content: bytes) -> NDArray[Any]:
     if struct.unpack_from("<q", content, start - 8)[0] != storage.count:
         raise PickleRefused("has a storage whose count is not what it says")
     if not storage.count:
-        return np.empty(0, storage.dtype)
-    return np.frombuffer(content, storage.dtype, storage.count, offset=start)
+        return Storage(np.empty(0, storage.dtype))
+    return Storage(np.frombuffer(content, storage.dtype, storage.count, offset=start))
 
 
 @dataclass(frozen=True)
@@ -78,23 +85,24 @@ def _storage_id(value: Any) -> _StorageId:
 
 
 def view_storage(
-    storage: NDArray[Any], offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+    storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
 ) -> NDArray[Any]:
     """Return a tensor as a read-only view of its storage.
 
     Raises:
         PickleRefused: the view reaches outside the storage or repeats parts of it (a small file could claim any size).
     """
-    if not isinstance(storage, np.ndarray) or storage.ndim != 1 or type(size) is not tuple or type(stride) is not tuple:
+    if type(storage) is not Storage or type(size) is not tuple or type(stride) is not tuple:
         raise PickleRefused("has a tensor without a storage")
     numbers = (offset, *size, *stride)
     if len(size) != len(stride) or len(size) > _MAX_DIMENSIONS or any(type(n) is not int or n < 0 for n in numbers):
         raise PickleRefused("has a tensor of impossible shape")
     count = math.prod(int(n) for n in size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if count > storage.size or (count and last >= storage.size):
+    stored = storage.numbers
+    if count > stored.size or (count and last >= stored.size):
         raise PickleRefused("has a tensor that is larger than its storage")
     if not count:
-        return np.empty(size, storage.dtype)
-    steps = tuple(step * storage.itemsize for step in stride)
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, steps, writeable=False)
+        return np.empty(size, stored.dtype)
+    steps = tuple(step * stored.itemsize for step in stride)
+    return np.lib.stride_tricks.as_strided(stored[offset:], size, steps, writeable=False)

@@ -1,6 +1,7 @@
 """All images of a FaceSet at one size in a single memory-mapped uint8 array."""
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +12,33 @@ from synthface.core.cache_folder import cache_folder
 from synthface.data.faceset import FaceSet
 
 
-def image_cache(faceset: FaceSet, height: int, width: int) -> NDArray[np.uint8]:
+def image_cache(
+    faceset: FaceSet, height: int, width: int, *, through: Callable[[range], Iterable[int]] = iter
+) -> NDArray[np.uint8]:
     """Return the FaceSet's images as a read-only memory map, made on the first call and found on later ones.
 
     The file is named after the manifest's hash, so another set never meets it.
+
+    Args:
+        faceset: what to read.
+        height: of the images in the array.
+        width: likewise.
+        through: put around the images' numbers while the file is made, for a progress bar.
 
     Returns:
         [N, height, width, 3] uint8 in manifest order.
     """
     path = cache_folder("images") / f"{faceset.manifest_sha256[:32]}-{height}x{width}.npy"
     if not path.exists():
-        _build(faceset, height, width, path)
+        _build(faceset, height, width, path, through)
     pixels: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     return pixels
 
 
-def _build(faceset: FaceSet, height: int, width: int, path: Path) -> None:
+def _build(faceset: FaceSet, height: int, width: int, path: Path, through: Callable[[range], Iterable[int]]) -> None:
     working = partial_path(path).with_suffix(f".partial-{os.getpid()}")  # two builders at once do not meet
     pixels = np.lib.format.open_memmap(working, mode="w+", dtype=np.uint8, shape=(len(faceset), height, width, 3))
-    for index in range(len(faceset)):
+    for index in through(range(len(faceset))):
         pixels[index] = faceset.read_images([index], height, width)[0]
     pixels.flush()
     working.replace(path)

@@ -76,13 +76,17 @@ class WeightFile:
     imported: str | None = None
 
 
-def find_weights(name_or_path: str | Path) -> WeightFile:
+def find_weights(name_or_path: str | Path, *, flag: str = "--recognizer") -> WeightFile:
     """Find the weight file of a recogniser and check its hash.
 
     A name of the catalogue is looked for in the package, in ``$SYNTHFACE_MODELS``, in the user's cache, and is then
     downloaded if it has a public address. Anything else is a path to a ``.safetensors``, ``.pth`` (InsightFace's
     IResNets) or ``.onnx`` file, or to a folder of ``synthface train-recognizer`` that holds
     ``recognizer.safetensors``; or an import string ``package.module:callable``.
+
+    Args:
+        name_or_path: what to find.
+        flag: the command-line flag that named it, for messages.
 
     Raises:
         WeightsError: not found, of the wrong kind, or its hash is not the expected one.
@@ -97,11 +101,9 @@ def find_weights(name_or_path: str | Path) -> WeightFile:
     if not path.is_file() and _IMPORT_STRING.fullmatch(name):
         return _imported(name)
     if not path.is_file():
-        raise WeightsError(
-            f"--recognizer {name}: neither a file nor a known name; known names are {', '.join(CATALOGUE)}"
-        )
+        raise WeightsError(f"{flag} {name}: neither a file nor a known name; known names are {', '.join(CATALOGUE)}")
     if path.suffix not in _SUFFIXES:
-        raise WeightsError(f"--recognizer {path}: only {', '.join(_SUFFIXES)} files are read (others can run code)")
+        raise WeightsError(f"{flag} {path}: only {', '.join(_SUFFIXES)} files are read (others can run code)")
     return _checked(path.parent.name if path.stem == "recognizer" else path.stem, path, None)
 
 

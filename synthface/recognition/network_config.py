@@ -66,7 +66,7 @@ class NetworkConfig:
             raise ConfigError(f"a dropout of {self.dropout} is not in [0, 1)")
         if self.dropout and not self.architecture.startswith("IResNet"):
             raise ConfigError(f"--dropout {self.dropout}: only an IResNet has one")
-        if self.bits is not None and self.bits not in range(2, 9):
+        if self.bits is not None and (type(self.bits) is not int or not 2 <= self.bits <= 8):
             raise ConfigError(f"--bits {self.bits}: give 2 to 8")
 
     @property

@@ -1,13 +1,15 @@
 """Simulated low-precision arithmetic, as in QuantFace (arXiv 2206.10526): rounding with a straight-through gradient.
 
-``quantise_layers`` puts it into a network: weights and inputs of every convolution and linear map are rounded, batch
-norms and biases are not. QuantFace rounds the activations and the sums of its blocks, which here are those inputs.
+``quantise_layers`` puts it into a network: weights and inputs of every convolution and linear map are rounded; batch
+norms, biases, PReLU slopes and what a skip carries are not. QuantFace rounds what activations and blocks give out, and
+the slopes, but not the image.
 
 With b bits and the range [low, high]: S = (2^b - 1) / (high - low), Z = round(S low) + 2^(b-1),
 q = clamp(round(S x - Z), -2^(b-1), 2^(b-1) - 1), and the value is (q + Z) / S.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthface.core.errors import ConfigError
@@ -77,10 +79,13 @@ class ActivationQuantiser(nn.Module):
         for name in ("low", "high"):
             self.register_buffer(name, torch.zeros(()))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self._is_frozen = False  # known here too: asking an accelerator for the step would wait for it
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rounded activations, of the same shape."""
-        if self.training and int(self.step) < self.freeze_after:
+        if self.training and not self._is_frozen:
+            self._is_frozen = int(self.step) >= self.freeze_after
+        if self.training and not self._is_frozen:
             self.step += 1
             self.low.copy_(torch.minimum(self.low, x.detach().amin()))
             self.high.copy_(torch.maximum(self.high, x.detach().amax()))
@@ -102,9 +107,14 @@ class QuantisedLayer(nn.Module):
         self.bits = bits
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute what the layer computes, rounded."""
-        weight = quantise_weight(self.layer.weight, self.bits)
-        return torch.func.functional_call(self.layer, {"weight": weight}, (self.input(x),))
+        """Compute what the layer computes, rounded; in float32 also where autocast would not."""
+        layer = self.layer
+        with torch.autocast(x.device.type, enabled=False):
+            weight, rounded = quantise_weight(layer.weight, self.bits), self.input(x.float())
+            if isinstance(layer, nn.Linear):
+                return F.linear(rounded, weight, layer.bias)
+            shape = (layer.stride, layer.padding, layer.dilation, layer.groups)
+            return F.conv2d(rounded, weight, layer.bias, *shape)  # type: ignore[arg-type]  # padding may be a name
 
 
 def quantise_layers(network: nn.Module, bits: int) -> None:

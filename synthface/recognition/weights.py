@@ -18,7 +18,7 @@ from synthface.recognition.foreign import ForeignNetwork, OnnxModule, imported_m
 from synthface.recognition.iresnet import config_of_state
 from synthface.recognition.network_config import config_from_json
 from synthface.recognition.networks import Network, build_network
-from synthface.recognition.quantisation import from_codes, quantised_weights, to_codes
+from synthface.recognition.quantisation import QuantisedLayer, from_codes, quantised_weights, to_codes
 
 _CODES, _RANGES = ".codes", ".ranges"  # a rounded weight is kept as whole numbers, and a range for each channel
 HEADER_KEY = "synthface"  # safetensors metadata holds strings only, so one key holds JSON
@@ -77,10 +77,23 @@ def _decoded(network: Network, tensors: dict[str, Tensor], path: Path) -> dict[s
     decoded = dict(tensors)
     for name, layer in quantised_weights(network).items():
         codes, ranges = decoded.pop(name + _CODES, None), decoded.pop(name + _RANGES, None)
-        if codes is None or ranges is None or codes.ndim < 2 or ranges.shape != (len(codes), 2):
+        if codes is None or ranges is None or not _fit(codes, ranges, layer):
             raise WeightsError(f"{path} does not fit its description: {name} has no codes of {layer.bits} bits")
         decoded[name] = from_codes(codes, ranges, layer.bits)
+        seen = [decoded.get(name.replace("layer.weight", f"input.{end}")) for end in ("low", "high")]
+        if any(value is None or value.dtype != torch.float32 or value.ndim for value in seen) or not (
+            seen[0] <= 0 <= seen[1]  # type: ignore[operator]  # neither is None, see above
+        ):
+            raise WeightsError(f"{path} does not fit its description: the input of {name} has no range about 0")
     return decoded
+
+
+def _fit(codes: Tensor, ranges: Tensor, layer: QuantisedLayer) -> bool:
+    if codes.dtype != torch.uint8 or codes.shape != layer.layer.weight.shape or int(codes.max()) >= 2**layer.bits:
+        return False
+    if ranges.dtype != torch.float32 or ranges.shape != (len(codes), 2):
+        return False
+    return bool((torch.isfinite(ranges).all() and (ranges[:, 0] <= ranges[:, 1]).all()).item())
 
 
 def _read_iresnet(path: Path) -> Network:

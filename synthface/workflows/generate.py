@@ -46,7 +46,7 @@ class Options(Compute):
         generator: generator file, or the folder of a training run; default is the one that ships with the package.
         out: FaceSet to write.
         classes: classes, or numbers of new people, such as 0-99 or 0-9,40,50-59; default is all classes.
-        per_class: images a class.
+        per_class: images a class; of a generator without classes, whose every image is somebody else, images in all.
         seed: the seed from which each image's own seed is derived.
         psi: truncation; 1 keeps the variety of the training, less moves every face towards the average one, more away
             from it: odder faces and more of them.
@@ -202,6 +202,12 @@ def _plan(options: Options, classes: list[int], n_classes: int, people: Kept | N
     """Yield a request for each image; its key holds the fields of its record."""
     from gan.sampling import ImageRequest
 
+    if not n_classes:
+        for j in range(options.per_class):
+            identity = f"seed-{j:06d}"
+            key = {"path": f"images/{identity}/{0:05d}.png", "identity": identity}
+            yield ImageRequest(seed=derive_seed(options.seed, options.identities, 0, j), code={}, key=key)
+        return
     fields: dict[str, Any]
     for k in classes:
         if people is not None:
@@ -210,7 +216,7 @@ def _plan(options: Options, classes: list[int], n_classes: int, people: Kept | N
             identity = f"{options.identities}-{number:06d}"
             fields = {"code": {"classes": list(code), "weights": list(code.values())}}
         else:
-            number, code, identity = k, ({k: 1.0} if n_classes else {}), f"class-{k:06d}"
+            number, code, identity = k, {k: 1.0}, f"class-{k:06d}"
             fields = {"class_index": k}
         for j in range(options.per_class):
             key = {"path": f"images/{identity}/{j:05d}.png", "identity": identity, **fields}

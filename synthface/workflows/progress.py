@@ -33,3 +33,8 @@ def track(
         maxinterval=interval,
         leave=True,
     )
+
+
+def decode_bar(numbers: range) -> Iterator[int]:
+    """Yield the numbers of images that are decoded once and kept, with a bar."""
+    yield from track(numbers, description="decode once")

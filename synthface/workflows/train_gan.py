@@ -5,31 +5,30 @@ lfw64-features (the same with a second discriminator that sees through a recogni
 settings nearest to SFace's, for GPUs) and smoke (a minute, to see that everything works).
 
 The run's folder gets metrics.jsonl, curves.png, sample grids (rows are classes, columns are seeds), checkpoints, and
-at the end generator.safetensors, the moving average of the generator. Every --monitor.ticks ticks images are drawn
-and compared with the real ones under a recogniser: Frechet and kernel distance, precision, recall, density, coverage,
-EER of the classes, diversity within a class.
+generator.safetensors, the moving average of the generator, as it is at every good checkpoint and at the end. Every
+--monitor.ticks ticks images are drawn and compared with the real ones under a recogniser: Frechet and kernel distance,
+precision, recall, density, coverage, EER of the classes, diversity within a class.
 
 When the training collapses (one image for all seeds, or for all classes), leaves the finite numbers, or its
 discriminator runs away, it goes back to its last good checkpoint and on with other seeds and half the learning rate,
 at most --health.max_rollbacks times; events.jsonl tells of each. A run that was interrupted goes on with --resume
-from its last checkpoint exactly as if nothing had happened, on another number of processes too.
+from its last checkpoint as if nothing had happened: with the same bytes on a CPU with as many processes, to rounding
+with another number of them.
 """
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gan.config import NetworkConfig, TrainingConfig
 from gan.monitor_config import HealthConfig, MonitorConfig
 from synthface.core.errors import ConfigError, DataError
-from synthface.core.hashing import sha256_json
-from synthface.core.run_record import run_record, to_json, write_json
+from synthface.core.run_record import write_json
 from synthface.workflows.compute import Compute, launch_fabric
+from synthface.workflows.gan_training.origin import Origin
 
 if TYPE_CHECKING:
     from gan.trainer import GanTrainer
-    from synthface.data import FaceSet
 
 EXAMPLES = """
 synthface train-gan --faces split/train --out runs/try --config smoke
@@ -88,7 +87,7 @@ class Options(Compute):
             object.__setattr__(self, "minutes", 60.0)
         for flag in ("minutes", "kimg", "tick_kimg", "snapshot_ticks"):
             value = getattr(self, flag)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:  # NaN is not either
                 raise ConfigError(f"--{flag.replace('_', '-')} {value}: give a positive number")
 
 
@@ -104,6 +103,7 @@ def run(options: Options) -> None:
     from synthface.workflows.gan_training.identity_term import identity_term
     from synthface.workflows.gan_training.loop import GanLoop
     from synthface.workflows.gan_training.watch import make_monitor, real_features
+    from synthface.workflows.progress import decode_bar
 
     faces = FaceSet.load(options.faces, flag="--faces")
     if len(faces) < options.training.batch:
@@ -111,11 +111,15 @@ def run(options: Options) -> None:
             f"--faces {options.faces} has {len(faces)} images, fewer than one batch ({options.training.batch})"
         )
     _check_out(options)
+    origin = Origin.of(options, faces)  # read once: hours later another run may stand there
+    settings = origin.settings_hash(options)
+    if options.resume:
+        origin.check_same_run(options, settings)
     features = real_features(faces, options.monitor, options.network.resolution, options)
     fabric = launch_fabric(options)
     if fabric.is_global_zero:
         (options.out / "samples").mkdir(parents=True, exist_ok=True)
-        image_cache(faces, options.network.resolution, options.network.resolution)
+        image_cache(faces, options.network.resolution, options.network.resolution, through=decode_bar)
     fabric.barrier()
     pixels = image_cache(faces, options.network.resolution, options.network.resolution)
     source = BatchSource(pixels, faces.labels, options.training, options.seed)
@@ -130,39 +134,12 @@ def run(options: Options) -> None:
         trainer = GanTrainer(options.network, options.training, n_classes, source, fabric, options.seed, term, seen_by)
         if options.init is not None:
             begin_from(options.init, trainer, faces)
-        loop = GanLoop(options, trainer, monitor, settings_hash(options, faces))
+        loop = GanLoop(options, trainer, monitor, origin, settings)
         if fabric.is_global_zero:
-            write_json(options.out / "run.json", _record(options, faces))
+            write_json(options.out / "run.json", origin.record(options))
         loop.run()
     if fabric.is_global_zero:
-        _write_generator(options, trainer, faces)
-
-
-def settings_hash(options: Options, faces: "FaceSet") -> str:
-    """Hash what must stay the same between the parts of one run."""
-    return sha256_json({"config": _what_decides(options), **_inputs(options, faces)})
-
-
-def _inputs(options: Options, faces: "FaceSet") -> dict[str, str]:
-    from synthface.core.hashing import sha256_file
-    from synthface.workflows.gan_training.beginning import file_to_begin_from
-    from synthface.workflows.gan_training.frozen_networks import frozen_inputs
-
-    begun_from = {"init": sha256_file(file_to_begin_from(options.init, faces))} if options.init else {}
-    return {"faces": faces.manifest_sha256, **begun_from, **frozen_inputs(options.training)}
-
-
-def _what_decides(options: Options) -> dict[str, Any]:
-    """Return the options that decide the numbers: not where it runs, how long, or how it is watched."""
-    decides = {"network": to_json(options.network), "training": to_json(options.training), "seed": options.seed}
-    decides["training"].pop("compile")
-    return decides
-
-
-def _record(options: Options, faces: "FaceSet") -> dict[str, Any]:
-    watched = {"monitor": to_json(options.monitor), "health": to_json(options.health)}
-    config = {**_what_decides(options), **watched}
-    return run_record("train-gan", config, seed=options.seed, inputs=_inputs(options, faces))
+        _tell(options, trainer)
 
 
 def _check_out(options: Options) -> None:
@@ -172,21 +149,15 @@ def _check_out(options: Options) -> None:
         raise ConfigError(f"--out {options.out} already exists; add --resume to go on with it, or give another path")
 
 
-def _write_generator(options: Options, trainer: "GanTrainer", faces: "FaceSet") -> None:
-    from gan.weights import FILE_NAME, generator_file, read_header, save_generator
+def _tell(options: Options, trainer: "GanTrainer") -> None:
+    from gan.weights import FILE_NAME
 
-    info: dict[str, Any] = {
-        "trained_on_manifest_sha256": faces.manifest_sha256,
-        "class_order": "sorted identities of that FaceSet",
-        "seen_images": trainer.seen_images,
-        "seed": options.seed,
-        "training": {key: value for key, value in dataclasses.asdict(options.training).items() if key != "compile"},
-    }
-    if options.init is not None:  # it knows the faces that this one was trained on, too
-        before = read_header(generator_file(options.init))["info"]
-        info["begun_from_sha256"] = _inputs(options, faces)["init"]
-        info["seen_images_before"] = before.get("seen_images", 0) + before.get("seen_images_before", 0)
-    save_generator(trainer.G_ema, options.out / FILE_NAME, info=info)
+    unconditional = trainer.config.transition.end_kimg * 1000
+    if trainer.seen_images < unconditional:
+        print(
+            f"the transition to classes was not over: it ends at {unconditional:,.0f} images; go on with --resume and "
+            "more --minutes or --kimg"
+        )
     print(
         f"{trainer.seen_images:,} images seen; generator: {options.out / FILE_NAME}; samples: {options.out / 'samples'}"
     )

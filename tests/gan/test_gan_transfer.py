@@ -106,6 +106,7 @@ def test_the_discriminators_group_size_may_be_another(before: GanTrainer) -> Non
     for trainer in (one, other):
         assert all(torch.equal(tensor, expected[name]) for name, tensor in trainer.G_ema.state_dict().items())
         assert trainer.D.group_size == 2
+        assert not trainer.average_starts_here  # a ramp from nothing would forget the average that was taken over
 
 
 def test_no_classes_do_not_fit_classes(before: GanTrainer) -> None:

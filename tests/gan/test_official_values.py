@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gan.official.stand_ins import NAMES
-from gan.official.storage import read_storage, view_storage
+from gan.official.storage import Storage, read_storage, view_storage
 from synthface.core.safe_pickle import PickleRefused, read_pickle
 
 
@@ -90,7 +90,16 @@ def test_the_number_of_instructions_is_limited() -> None:
 )
 def test_tensors_outside_their_storage_are_refused(offset: int, size: Any, stride: Any) -> None:
     with pytest.raises(PickleRefused):
-        view_storage(np.zeros(4, np.float32), offset, size, stride)
+        view_storage(Storage(np.zeros(4, np.float32)), offset, size, stride)
+
+
+def test_a_tensor_is_no_storage() -> None:
+    """Seen as one, a view of few numbers in long steps would reach far beyond them."""
+    view = view_storage(Storage(np.zeros(100, np.float32)), 99, (100,), (0,))
+    with pytest.raises(PickleRefused, match="without a storage"):
+        view_storage(view, 0, (100,), (1,))  # type: ignore[arg-type]
+    named = [name for name, made in NAMES.items() if made in (view_storage, read_storage)]
+    assert named == ["torch._utils _rebuild_tensor_v2", "torch.storage _load_from_bytes"]
 
 
 def _storage_bytes(tensor: torch.Tensor) -> bytes:
@@ -101,7 +110,7 @@ def _storage_bytes(tensor: torch.Tensor) -> bytes:
 
 def test_storages_that_lie_about_their_size_are_refused() -> None:
     content = _storage_bytes(torch.arange(3.0))
-    np.testing.assert_array_equal(read_storage(content), [0, 1, 2])
+    np.testing.assert_array_equal(read_storage(content).numbers, [0, 1, 2])
     count = struct.pack("<q", 3)
     for changed in (
         content[:-1],

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -117,14 +118,80 @@ def test_a_rounded_network_is_written_as_codes_and_computes_the_same_from_them(t
         assert F.cosine_similarity(recognizer.folded(_images()), expected).min() > 0.999
 
 
-def test_codes_that_do_not_fit_are_refused(tmp_path):
+def _without_ranges(tensors):
+    del tensors["stem.layer.weight.ranges"]
+
+
+def _one_more_level(tensors):
+    tensors["stem.layer.weight.codes"][0, 0, 0, 0] = 16
+
+
+def _codes_of_floats(tensors):
+    tensors["stem.layer.weight.codes"] = tensors["stem.layer.weight.codes"].float()
+
+
+def _ranges_upside_down(tensors):
+    tensors["stem.layer.weight.ranges"] = tensors["stem.layer.weight.ranges"].flip(1)
+
+
+def _ranges_of_bool(tensors):
+    tensors["stem.layer.weight.ranges"] = tensors["stem.layer.weight.ranges"].bool()
+
+
+def _range_without_zero(tensors):
+    tensors["stem.input.low"] += 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_without_ranges, _one_more_level, _codes_of_floats, _ranges_upside_down, _ranges_of_bool, _range_without_zero],
+)
+def test_codes_that_do_not_fit_are_refused(tmp_path, damage):
     network = _network(4)
     write_network(tmp_path / "low.safetensors", network, about={})
     tensors, about = load_file(tmp_path / "low.safetensors"), json.dumps({"network": network.config.to_json()})
-    del tensors["stem.layer.weight.ranges"]
+    damage(tensors)
     save_file(tensors, tmp_path / "torn.safetensors", metadata={"synthface": about})
-    with pytest.raises(WeightsError, match=r"stem\.layer\.weight has no codes of 4 bits"):
+    with pytest.raises(WeightsError, match=r"stem\.layer\.weight has no (codes of 4 bits|range about 0)"):
         load_recognizer(tmp_path / "torn.safetensors")
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_layer_takes_in_rounded_values_and_leaves_its_weight_alone(half):
+    for plain, x in ((torch.nn.Conv2d(3, 4, 3), torch.randn(8, 3, 9, 9)), (torch.nn.Linear(9, 4), torch.randn(50, 9))):
+        layer, weight = QuantisedLayer(plain, 3), plain.weight
+        seen = x.detach().clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = layer(seen)
+        ends = x.amin().clamp_max(0), x.amax().clamp_min(0)
+        rounded = fake_quantise(x, *ends, 3)
+        assert len(rounded.unique()) <= 8
+        with torch.no_grad():
+            plain.weight.copy_(quantise_weight(weight, 3))
+        torch.testing.assert_close(out, plain(rounded))
+        assert plain.weight is weight
+        out.sum().backward()
+        assert seen.grad.abs().sum() > 0 < weight.grad.abs().sum()
+    assert isinstance(_network(3).embed, QuantisedLayer)
+
+
+def test_embeddings_do_not_depend_on_threads(tmp_path):
+    network = _network(4).train()
+    network(_images())
+    write_network(tmp_path / "low.safetensors", network, about={})
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
+    embedded = []
+    for n_threads in (1, 2, 2):
+        torch.set_num_threads(n_threads)
+        recognizer = load_recognizer(tmp_path / "low.safetensors")
+        embedded.append(recognizer.embed(pixels))
+        assert all(isinstance(layer.layer.weight, torch.nn.Parameter) for layer in _layers(recognizer.folded))
+    torch.set_num_threads(1)
+    assert all(np.array_equal(embedded[0], other) for other in embedded[1:])
+
+
+def _layers(network):
+    return quantised_weights(network).values()
 
 
 TINY = {"input_size": 32, "width": 0.25, "embedding_dim": 16, "batch": 16, "augment": "flip", "lr": 0.05}
@@ -147,6 +214,7 @@ def test_a_student_that_begins_as_its_teacher_learns_to_be_rounded(make_faceset,
         record = json.loads((run / "run.json").read_text())["made_by"]
         assert record["config"].get("bits") == bits
         assert set(record["inputs"]) == {"faces", "teacher", "init"}
+        assert (record["config"]["input_size"], record["config"]["width"]) == (32, 0.25)  # the file's
         assert load_recognizer(run).embedding_dim == 16
     assert last[None][-1] < 0.05  # it was the teacher
     assert last[8][-1] == pytest.approx(last[None][-1], abs=0.005)
@@ -180,8 +248,13 @@ def test_what_cannot_be_rounded_is_said(make_faceset, weights_file, tmp_path):
         train_recognizer.run(_options(faces, tmp_path / "run", weights_file, bits=9))
     with pytest.raises(ConfigError, match="without --half"):
         _options(faces, tmp_path / "run", weights_file, bits=4, half=True)
-    with pytest.raises(ConfigError, match="--init: the network is that of the file"):
+    with pytest.raises(ConfigError, match=r"--width 0\.5: --init .*tiny\.safetensors has 0\.125; leave --width out"):
         train_recognizer.run(_options(faces, tmp_path / "run", weights_file, width=0.5))
+    with pytest.raises(WeightsError, match="--init nobody: neither a file nor a known name"):
+        train_recognizer.run(_options(faces, tmp_path / "run", weights_file, init="nobody"))
+    with pytest.raises(ConfigError, match="give a file of this project's own networks"):
+        train_recognizer.run(_options(faces, tmp_path / "run", weights_file, init="torch.nn:Identity"))
+    train_recognizer.run(_options(faces, tmp_path / "agrees", weights_file, width=0.125, epochs=1))
     train_recognizer.run(_options(faces, tmp_path / "low", weights_file, bits=4))
     with pytest.raises(ConfigError, match="not rounded yet"):
         train_recognizer.run(_options(faces, tmp_path / "run", tmp_path / "low", teacher=str(weights_file), bits=4))

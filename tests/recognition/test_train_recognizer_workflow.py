@@ -152,7 +152,7 @@ def test_what_cannot_be_trained_is_refused(make_faceset, tmp_path, weights_file)
     with pytest.raises(DataError, match="shares 6 identities"):
         train_recognizer.run(_options(people, tmp_path / "run", validate=people.root))
     narrow = _options(people, tmp_path / "run", strategy="transfer", teacher=str(weights_file), embedding_dim=8)
-    with pytest.raises(ConfigError, match="--embedding-dim 8"):
+    with pytest.raises(ConfigError, match="gives 16 numbers and the student 8; give --embedding-dim 16"):
         train_recognizer.run(narrow)
     lone = make_faceset("lone", identities=1)
     with pytest.raises(DataError, match="1 identities"):

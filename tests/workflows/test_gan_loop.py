@@ -12,9 +12,12 @@ from gan.checkpoint import load_checkpoint
 from gan.config import NetworkConfig, TrainingConfig
 from gan.monitor_config import HealthConfig, MonitorConfig
 from gan.trainer import GanTrainer, StepMetrics
-from synthface.core.errors import SynthfaceError
+from gan.weights import load_generator, read_header
+from synthface.core.errors import ConfigError, SynthfaceError
 from synthface.data import FaceSet
 from synthface.workflows import train_gan
+from synthface.workflows.gan_training.loop import GanLoop
+from synthface.workflows.gan_training.origin import Origin
 
 NETWORK = NetworkConfig(resolution=8, z_dim=8, w_dim=8, channel_max=8)
 TRAINING = TrainingConfig(batch=8, micro_batch=4, compile=False)
@@ -37,6 +40,10 @@ def _options(faces: Path, out: Path, **changes: Any) -> train_gan.Options:
         **changes,
     }
     return train_gan.Options(faces=faces, out=out, **settings)
+
+
+def _settings(options: train_gan.Options) -> str:
+    return Origin.of(options, FaceSet.load(options.faces)).settings_hash(options)
 
 
 def _lines(out: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
@@ -69,7 +76,7 @@ def test_it_goes_back_to_the_last_good_checkpoint_and_on(
     lines = _lines(out)
     assert [line["step"] for line in lines] == list(range(1, 7))
     assert ["monitor" in line for line in lines] == [False, True] * 3
-    state = load_checkpoint(out, settings=train_gan.settings_hash(options, FaceSet.load(tiny_faceset)))
+    state = load_checkpoint(out, settings=_settings(options))
     assert state is not None
     assert state["progress"]["attempt"] == 1
     rate = state["trainer"]["optimizer_G"]["param_groups"][0]["lr"]
@@ -155,3 +162,79 @@ def test_measuring_does_not_change_the_training(tiny_faceset: Path, tmp_path: Pa
     assert weights[0] == weights[1]
     assert not any("monitor" in line for line in _lines(tmp_path / "without"))
     assert not (tmp_path / "with" / "events.jsonl").exists()
+
+
+def _stop_after(monkeypatch: pytest.MonkeyPatch, ticks: int) -> Any:
+    record = GanLoop._record
+
+    def stopping(self: GanLoop, line: dict[str, Any], grid: Any) -> None:
+        record(self, line, grid)
+        if line["step"] == ticks:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(GanLoop, "_record", stopping)
+    return lambda: monkeypatch.setattr(GanLoop, "_record", record)
+
+
+def test_a_run_that_was_stopped_can_be_drawn_from_and_begun_from(
+    tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    undo = _stop_after(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        train_gan.run(_options(tiny_faceset, out))
+    undo()
+    assert load_generator(out).n_classes == 4
+    assert read_header(out / "generator.safetensors")["info"]["seen_images"] == 16
+    train_gan.run(_options(tiny_faceset, tmp_path / "next", init=out, kimg=0.008))
+    assert read_header(tmp_path / "next" / "generator.safetensors")["info"]["seen_images_before"] == 16
+
+
+def test_what_init_names_may_go_away_meanwhile(
+    tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_gan.run(_options(tiny_faceset, tmp_path / "first", kimg=0.008))
+    begin = GanLoop.run
+
+    def move_and_run(self: GanLoop) -> None:
+        (tmp_path / "first").rename(tmp_path / "elsewhere")
+        begin(self)
+
+    monkeypatch.setattr(GanLoop, "run", move_and_run)
+    train_gan.run(_options(tiny_faceset, tmp_path / "second", init=tmp_path / "first", kimg=0.008))
+    assert "begun_from_sha256" in read_header(tmp_path / "second" / "generator.safetensors")["info"]
+
+
+def test_other_settings_are_named_before_anything_is_computed(tiny_faceset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train_gan.run(_options(tiny_faceset, out, kimg=0.008))
+    other = TrainingConfig(batch=8, micro_batch=4, compile=False, r1_gamma=0.5)
+    expected = rf"--training\.r1_gamma {TRAINING.r1_gamma} \(now 0\.5\); repeat those to resume"
+    with pytest.raises(ConfigError, match=expected):
+        train_gan.run(_options(tiny_faceset, out, training=other, resume=True))
+    with pytest.raises(ConfigError, match=r"--seed 0 \(now 3\)"):
+        train_gan.run(_options(tiny_faceset, out, seed=3, resume=True))
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_last_good_one(
+    tiny_faceset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"monitor": MonitorConfig(ticks=2, classes=4, per_class=2)}
+    train_gan.run(_options(tiny_faceset, tmp_path / "whole", **settings))
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", kimg=0.016, **settings))
+    (tmp_path / "parts" / "checkpoint.pt").unlink()  # a link to the good one
+    (tmp_path / "parts" / "checkpoint.pt").write_bytes(b"torn")
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", resume=True, **settings))
+    assert "taking checkpoint-good.pt" in caplog.text
+    weights = [(tmp_path / run / "generator.safetensors").read_bytes() for run in ("whole", "parts")]
+    assert weights[0] == weights[1]
+
+
+def test_a_stop_within_a_tick_moves_no_measurement(
+    tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"tick_kimg": 0.016, "monitor": MonitorConfig(ticks=2, classes=4, per_class=2)}
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", kimg=0.024, **settings))  # one tick and a half
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", kimg=0.08, resume=True, **settings))
+    measured = [line["seen_images"] for line in _lines(tmp_path / "parts") if "monitor" in line]
+    assert measured == [24, 32, 64, 80]  # both ends, and every second tick

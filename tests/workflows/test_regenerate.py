@@ -65,6 +65,8 @@ def test_every_way_to_generate_can_be_repeated_from_the_manifest_alone(
     generate.run(
         generate.Options(generator=used, out=tmp_path / "set", per_class=6, psi=0.7, noise_mode=noise_mode, **options)  # type: ignore[arg-type]
     )
+    if identities == "unconditional":  # every seed is somebody else
+        assert FaceSet.load(tmp_path / "set").identities == tuple(f"seed-{j:06d}" for j in range(6))
     lone = tmp_path / "elsewhere" / "ledger.jsonl"
     lone.parent.mkdir()
     lone.write_bytes((tmp_path / "set" / "manifest.jsonl").read_bytes())

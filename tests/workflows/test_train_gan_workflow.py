@@ -45,7 +45,6 @@ def test_killed_and_resumed_it_is_the_uninterrupted_run(tiny_faceset: Path, tmp_
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / "killed" / "generator.safetensors").exists()
     with metrics.open("ab") as stream:
         stream.write(b'{"step": 99999, "torn')
     resume = _command(tiny_faceset, tmp_path / "killed", *length, "--resume")
@@ -232,7 +231,7 @@ def test_a_run_begins_from_a_whole_training_under_other_settings(tiny_faceset: P
     assert second["optimizer_D"]["param_groups"][0]["lr"] < 1e-11
     assert read_header(tmp_path / "second" / FILE_NAME)["info"]["seen_images_before"] == 16
     (tmp_path / "first" / "checkpoint.pt").write_bytes(b"damaged")
-    with pytest.raises(WeightsError, match=r"first/checkpoint.pt cannot be read"):
+    with pytest.raises(WeightsError, match=r"first/checkpoint-good\.pt cannot be read \(it is damaged"):
         train_gan.run(replace(begun, out=tmp_path / "third"))
 
 

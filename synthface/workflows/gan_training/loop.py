@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gan.health import Finding
     from gan.monitor import Monitor, Pixels
     from gan.trainer import GanTrainer
+    from synthface.workflows.gan_training.origin import Origin
     from synthface.workflows.train_gan import Options
 
 logger = logging.getLogger(__name__)
@@ -32,12 +33,22 @@ class GanLoop:
         options: of the command.
         trainer: new; a checkpoint in the run's folder is loaded into it.
         monitor: of the first process; None elsewhere, or where nothing is measured.
+        origin: what the run began with; stands in the header of its generator.
         settings: hash of everything that must not change between parts of one run.
     """
 
-    def __init__(self, options: "Options", trainer: "GanTrainer", monitor: "Monitor | None", settings: str) -> None:
-        self.options, self.trainer, self.monitor, self.settings = options, trainer, monitor, settings
-        self.progress = {"seconds": 0.0, "ticks": 0.0, "attempt": 0.0}
+    def __init__(
+        self,
+        options: "Options",
+        trainer: "GanTrainer",
+        monitor: "Monitor | None",
+        origin: "Origin",
+        settings: str,
+    ) -> None:
+        self.options, self.trainer, self.monitor = options, trainer, monitor
+        self.origin, self.settings = origin, settings
+        self.progress = {"seconds": 0.0, "attempt": 0.0}
+        self._images_a_tick = max(1, round(options.tick_kimg * 1000 / options.training.batch)) * options.training.batch
         self._is_writer = bool(trainer.fabric.is_global_zero)
         self._resume()
         self._journals = (
@@ -57,7 +68,10 @@ class GanLoop:
         if not (self.options.out / GOOD_FILE_NAME).exists():
             self._save(good=True)  # what to go back to when the very first ticks fail
         self.trainer.fabric.barrier()
-        with _bar(self.options, self.trainer) as bar, self._journals or contextlib.nullcontext():
+        with (
+            _bar(self.options, self.trainer, self.progress["seconds"]) as bar,
+            self._journals or contextlib.nullcontext(),
+        ):
             last = self._is_over()
             while not last:
                 line = self._tick(bar)
@@ -66,10 +80,12 @@ class GanLoop:
                 last = not finding and line["last"]
                 if finding:
                     self._step_back(finding, line)
-                    bar.n = self.trainer.seen_images
+                    self._show(bar)
                 elif self._is_writer:
                     self._record(line, grid)
                 self.trainer.fabric.barrier()
+        if self._is_writer:
+            self._publish()
 
     def _resume(self) -> None:
         from gan.checkpoint import load_checkpoint
@@ -79,7 +95,7 @@ class GanLoop:
         if checkpoint is None:
             return
         self.trainer.load_state_dict(checkpoint["trainer"])
-        self.progress |= checkpoint["progress"]
+        self._take_over(checkpoint["progress"])
         begin_attempt(self.trainer, int(self.progress["attempt"]))
         minutes = self.progress["seconds"] / 60
         logger.info("going on after %d images, %.1f minutes", self.trainer.seen_images, minutes)
@@ -89,18 +105,16 @@ class GanLoop:
         from gan.trainer import mean_metrics
 
         options, trainer = self.options, self.trainer
-        images_a_tick = max(1, round(options.tick_kimg * 1000 / options.training.batch)) * options.training.batch
         started, steps, last = time.monotonic(), [], False
         while True:
             steps.append(trainer.step())
             elapsed = time.monotonic() - started
-            bar.update(options.training.batch)
+            self._show(bar, elapsed)
             last = trainer.agree(self._is_over(elapsed))
             diverged = not math.isfinite(steps[-1].loss_generator + steps[-1].loss_discriminator)
-            if last or diverged or trainer.seen_images % images_a_tick == 0:
+            if last or diverged or trainer.seen_images % self._images_a_tick == 0:
                 break
         self.progress["seconds"] += elapsed
-        self.progress["ticks"] += 1
         return {
             "step": trainer.step_index,
             "seen_images": trainer.seen_images,
@@ -119,7 +133,9 @@ class GanLoop:
         return images_used_up or (options.minutes is not None and seconds >= options.minutes * 60)
 
     def _is_due(self, ticks: int, line: Line) -> bool:
-        return ticks > 0 and (self.progress["ticks"] % ticks == 0 or bool(line["last"]))
+        if not ticks or line["last"]:
+            return ticks > 0
+        return bool(line["seen_images"] % (ticks * self._images_a_tick) == 0)
 
     def _measure(self, line: Line) -> "Pixels | None":
         """Measure when it is time to, and return the pictures' grid where it was drawn."""
@@ -167,6 +183,26 @@ class GanLoop:
         save_checkpoint(self.options.out, settings=self.settings, trainer=state, progress=self.progress)
         if good:
             keep_as_good(self.options.out)
+            if self.trainer.seen_images:
+                self._publish()
+
+    def _publish(self) -> None:
+        """Write the generator as it is now, so that a run that is not over, or never ends well, can be drawn from."""
+        from gan.weights import FILE_NAME, save_generator
+
+        info = self.origin.header(self.options, self.trainer)
+        save_generator(self.trainer.G_ema, self.options.out / FILE_NAME, info=info)
+
+    def _take_over(self, progress: dict[str, float]) -> None:
+        self.progress |= {name: value for name, value in progress.items() if name in self.progress}
+
+    def _show(self, bar: Any, elapsed: float = 0.0) -> None:
+        """Move the bar to where the training is: in images, or in seconds where those end it."""
+        images = self.trainer.seen_images
+        if self.options.kimg is None:
+            bar.set_postfix({"images": f"{images:,}"}, refresh=False)
+        now = images if self.options.kimg is not None else round(self.progress["seconds"] + elapsed)
+        bar.update(now - bar.n)
 
     def _step_back(self, finding: "Finding", line: Line) -> None:
         """Go back to the last good checkpoint and change what makes a repeat likely; time spent stays spent."""
@@ -189,12 +225,13 @@ class GanLoop:
             self._write_event(event)
             raise SynthfaceError(
                 f"training failed ({finding.name}): {finding.what}, after {attempt - 1} rollbacks; "
-                f"start again with {finding.remedy}; {self.options.out} keeps the last good checkpoint"
+                f"go on from the last good checkpoint with --resume --health.max_rollbacks {attempt + 2}, "
+                f"or start again with {finding.remedy}"
             )
         self.trainer.load_state_dict(checkpoint["trainer"])
         begin_attempt(self.trainer, attempt)
         seconds = self.progress["seconds"]
-        self.progress |= checkpoint["progress"] | {"seconds": seconds, "attempt": attempt}
+        self._take_over(checkpoint["progress"] | {"seconds": seconds, "attempt": attempt})
         event |= {"to_step": self.trainer.step_index, "to_seen_images": self.trainer.seen_images}
         self._write_event({**event, "learning_rate_factor": LEARNING_RATE_FACTOR**attempt})
         self._save(good=False)  # from here on the rollback counts, however the run ends
@@ -225,17 +262,18 @@ def describe(line: Line) -> str:
     return text
 
 
-def _bar(options: "Options", trainer: "GanTrainer") -> Any:
+def _bar(options: "Options", trainer: "GanTrainer", seconds: float) -> Any:
     import sys
 
     from tqdm import tqdm
 
-    total = round(options.kimg * 1000) if options.kimg else None
+    timed = options.kimg is None
+    total = round((options.minutes or 0) * 60 if options.kimg is None else options.kimg * 1000)
     return tqdm(
-        desc="training" if total else f"training for {options.minutes:g} min",
+        desc="training",
         total=total,
-        initial=trainer.seen_images,
-        unit="image",
+        initial=round(seconds) if timed else trainer.seen_images,
+        unit="s" if timed else "image",
         mininterval=0.5 if sys.stderr.isatty() else 60,
         maxinterval=60,
         disable=not trainer.fabric.is_global_zero,

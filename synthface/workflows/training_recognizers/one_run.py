@@ -2,7 +2,6 @@
 
 import logging
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,11 @@ from synthface.core.hashing import sha256_file
 from synthface.core.run_record import run_record, to_json
 from synthface.data import FaceSet
 from synthface.recognition.catalogue import find_weights
-from synthface.recognition.network_config import ARCHITECTURE_OF, FOREIGN, NetworkConfig
-from synthface.workflows.progress import track
+from synthface.recognition.network_config import NetworkConfig
+from synthface.workflows.progress import decode_bar, track
 from synthface.workflows.training_recognizers.attributes import Attributes, read_attributes
 from synthface.workflows.training_recognizers.sources import parts_of
+from synthface.workflows.training_recognizers.starting_point import flags_of, make_network, network_config
 from synthface.workflows.training_recognizers.teachers import epoch_file, make_teacher, teacher_hash
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ _WHERE_USED = {
 
 
 def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) -> tuple[dict[str, Any], NetworkConfig]:
-    """Return the run record, and the network's config (checked before anything heavy is imported)."""
-    network = _network_config(options)
+    """Return the run record, and the network's config; without --init nothing heavy is imported for it."""
+    network = network_config(options)
     inputs = {"faces": faceset.manifest_sha256}
     if options.teacher is not None:
         inputs["teacher"] = teacher_hash(options.teacher, epochs=options.epochs, multi_step=options.multi_step)
     if options.init is not None:
-        inputs["init"] = find_weights(options.init).sha256
+        inputs["init"] = find_weights(options.init, flag="--init").sha256
     if others is not None:
         inputs["validate"] = others.manifest_sha256
     if options.attributes is not None:
@@ -51,50 +51,25 @@ def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) ->
     # Hashes name the inputs: a path would say nothing elsewhere, and the record travels inside the weights.
     unused = {key for key, default in _WHERE_USED.items() if getattr(options, key) == default}
     config = {key: value for key, value in to_json(options).items() if key not in _NOT_IN_RECORD | unused}
+    if options.init is not None:
+        config |= flags_of(network)  # not the flags' defaults
     return run_record("train-recognizer", config, seed=options.seed, inputs=inputs), network
-
-
-def _network_config(options: "Options") -> NetworkConfig:
-    """Return the network that the flags describe, or that of --init."""
-    described = NetworkConfig(
-        architecture=ARCHITECTURE_OF[options.network],
-        input_size=(options.input_size, options.input_size),
-        embedding_dim=options.embedding_dim,
-        width=options.width,
-        dropout=options.dropout,
-        bits=options.bits,
-    )
-    if options.init is None:
-        return described
-    if described != NetworkConfig(bits=options.bits):
-        raise ConfigError(
-            "--init: the network is that of the file, so --network, --input-size, --width, --embedding-dim and "
-            "--dropout are left alone"
-        )
-    from synthface.recognition.weights import read_network
-
-    config = read_network(find_weights(options.init)).config
-    if getattr(config, "architecture", FOREIGN) == FOREIGN or config.bits is not None:
-        raise ConfigError(f"--init {options.init}: give a network of this project's own kinds that is not rounded yet")
-    if config.input_size[0] != config.input_size[1]:
-        raise ConfigError(f"--init {options.init} sees {config.input_size} pixels; trainings are on square images")
-    return replace(config, bits=options.bits)
 
 
 def _given(**values: float | None) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabric: Any) -> Any:
+def make_trainer(options: "Options", faceset: FaceSet, shape: NetworkConfig, fabric: Any) -> Any:
     """Return the ``Trainer``; what cannot be trained is refused here, before anything is written."""
     from synthface.data.image_cache import image_cache
     from synthface.recognition.batch_statistics import with_shared_batch_norms
     from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
 
     known = None if options.attributes is None else _attributes(options, options.attributes, faceset)
-    dim = network_config.embedding_dim
+    dim = shape.embedding_dim
     head = None if options.strategy == "transfer" else _make_head(options, faceset, fabric, known, embedding_dim=dim)
-    network = _make_network(options, network_config)
+    network = make_network(options, shape)
     if options.sync_batch_norm:
         network = with_shared_batch_norms(network, device_type=fabric.device.type)
     teacher = None
@@ -110,10 +85,10 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
             compute=options,
         )
     if fabric.is_global_zero:
-        image_cache(faceset, network_config.side, network_config.side)
+        image_cache(faceset, shape.side, shape.side, through=decode_bar)
     fabric.barrier()
     data = TrainingData(
-        image_cache(faceset, network_config.side, network_config.side),
+        image_cache(faceset, shape.side, shape.side),
         faceset.labels,
         teacher,
         parts_of(faceset) if options.shares else None,
@@ -134,22 +109,6 @@ def make_trainer(options: "Options", faceset: FaceSet, network_config: Any, fabr
     )
     student = Student(network, head, options.weight_of_teacher, half=options.half)
     return Trainer(fabric, student, data, config, compiled=options.compile)
-
-
-def _make_network(options: "Options", config: NetworkConfig) -> Any:
-    """Return a network with fresh weights, or with those of --init."""
-    from synthface.core.seeds import derive_seed
-    from synthface.recognition.networks import build_network
-    from synthface.recognition.quantisation import quantise_layers
-    from synthface.recognition.weights import read_network
-
-    if options.init is None:
-        return build_network(config, seed=derive_seed(options.seed, "network"))
-    network = read_network(find_weights(options.init))
-    network.config = config
-    if config.bits is not None:
-        quantise_layers(network, config.bits)
-    return network
 
 
 def _attributes(options: "Options", path: Path, faceset: FaceSet) -> Attributes:

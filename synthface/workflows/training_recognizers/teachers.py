@@ -30,7 +30,7 @@ def teacher_hash(teacher: str, *, epochs: int, multi_step: bool) -> str:
         WeightsError: not found, or not one network for each of the student's epochs.
     """
     if not multi_step:
-        return find_weights(teacher).sha256
+        return find_weights(teacher, flag="--teacher").sha256
     return sha256_json([find_weights(path).sha256 for path in _stages(teacher, epochs)])
 
 
@@ -68,7 +68,8 @@ def make_teacher(
         vectors = embed_faceset(faceset, stages[epoch], compute=compute, flip=True, half=half).vectors
         if vectors.shape[1] != embedding_dim:
             raise ConfigError(
-                f"--embedding-dim {embedding_dim}: the teacher's embeddings have {vectors.shape[1]} numbers"
+                f"--teacher {teacher} gives {vectors.shape[1]} numbers and the student {embedding_dim}; "
+                f"give --embedding-dim {vectors.shape[1]}, or with --init another of the two"
             )
         return vectors if whiten is None else whitened(vectors, whiten)
 

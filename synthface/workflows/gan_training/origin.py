@@ -1,0 +1,128 @@
+"""Where a generator comes from: the hashes of what a run reads, its record, and the header of its weights."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthface.core.errors import ConfigError
+from synthface.core.hashing import sha256_file, sha256_json
+from synthface.core.run_record import run_record, to_json
+
+if TYPE_CHECKING:
+    from gan.trainer import GanTrainer
+    from synthface.data import FaceSet
+    from synthface.workflows.train_gan import Options
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run began with, read at its start.
+
+    Attributes:
+        inputs: hashes of faces, of frozen networks, and of what --init names.
+        seen_before: images that what --init names had seen; None without.
+    """
+
+    inputs: dict[str, str]
+    seen_before: int | None
+
+    @classmethod
+    def of(cls, options: "Options", faces: "FaceSet") -> "Origin":
+        """Read and hash what a run begins with.
+
+        Raises:
+            WeightsError: --init or a frozen network is missing or damaged.
+        """
+        from gan.weights import generator_file, read_header
+        from synthface.workflows.gan_training.beginning import file_to_begin_from
+        from synthface.workflows.gan_training.frozen_networks import frozen_inputs
+
+        inputs, seen_before = {"faces": faces.manifest_sha256}, None
+        if options.init is not None:
+            inputs["init"] = sha256_file(file_to_begin_from(options.init, faces))
+            info = read_header(generator_file(options.init))["info"]
+            seen_before = info.get("seen_images", 0) + info.get("seen_images_before", 0)
+        return cls(inputs | frozen_inputs(options.training), seen_before)
+
+    def settings_hash(self, options: "Options") -> str:
+        """Hash what must stay the same between the parts of one run."""
+        return sha256_json({"config": _what_decides(options), **self.inputs})
+
+    def record(self, options: "Options") -> dict[str, Any]:
+        """Return what ``run.json`` holds."""
+        watched = {"monitor": to_json(options.monitor), "health": to_json(options.health)}
+        config = {**_what_decides(options), **watched}
+        return run_record("train-gan", config, seed=options.seed, inputs=self.inputs)
+
+    def check_same_run(self, options: "Options", settings: str) -> None:
+        """Refuse to resume a run under other settings, before anything is computed, and say which.
+
+        Raises:
+            ConfigError: the run in --out was begun with others.
+        """
+        from gan.checkpoint import settings_of
+
+        if settings_of(options.out) in (None, settings):
+            return
+        before, now = _read_record(options.out), to_json(self.record(options))
+        differing = [
+            f"{name} {then!s:.40} (now {today!s:.40})"
+            for name, then, today in _differences(before, now)
+            if name.startswith(("--network", "--training", "--seed", "the "))
+        ]
+        told = f": it had {', '.join(differing[:4])}" if differing else ", seed or faces"
+        raise ConfigError(
+            f"--out {options.out} was begun with other settings{told}; repeat those to resume, or give another path"
+        )
+
+    def header(self, options: "Options", trainer: "GanTrainer") -> dict[str, Any]:
+        """Return the facts that travel with the weights."""
+        training = dataclasses.asdict(options.training)
+        begun = {} if self.seen_before is None else {"begun_from_sha256": self.inputs["init"]}
+        before = {} if self.seen_before is None else {"seen_images_before": self.seen_before}
+        return {
+            "trained_on_manifest_sha256": self.inputs["faces"],
+            "class_order": "sorted identities of that FaceSet",
+            "seen_images": trainer.seen_images,
+            "seed": options.seed,
+            "training": {key: value for key, value in training.items() if key != "compile"},
+            # It knows the faces that this one was trained on, too.
+            **begun,
+            **before,
+        }
+
+
+def _what_decides(options: "Options") -> dict[str, Any]:
+    """Return the options that decide the numbers: not where it runs, how long, or how it is watched."""
+    decides = {"network": to_json(options.network), "training": to_json(options.training), "seed": options.seed}
+    decides["training"].pop("compile")
+    return decides
+
+
+def _read_record(run: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((run / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return what differs between two run records, as flags and names of inputs."""
+    found = []
+    for part, name_of in (("config", "--{}".format), ("inputs", "the {}'s hash".format)):
+        then, today = (_flat(record.get(part, {})) for record in (before, now))
+        for name in sorted(then.keys() | today.keys()):
+            if then.get(name) != today.get(name):
+                found.append((name_of(name), then.get(name), today.get(name)))
+    return found
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        leaves |= _flat(value, f"{prefix}.{name}" if prefix else str(name))
+    return leaves
