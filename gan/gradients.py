@@ -1,5 +1,6 @@
 """From summed micro-batch gradients to one step of an optimiser, the same in every process."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,13 +12,25 @@ def sum_over_processes(fabric: Any, value: Tensor) -> Tensor:
     return fabric.all_reduce(value, reduce_op="sum") if fabric.world_size > 1 else value
 
 
+def sum_all_over_processes(fabric: Any, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the sums of named tensors of one type over all processes, by one message for all of them."""
+    if fabric.world_size == 1:
+        return dict(values)
+    return dict(zip(values, _sum_together(fabric, list(values.values())), strict=True))
+
+
+def _sum_together(fabric: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
+    flat = sum_over_processes(fabric, torch.cat([tensor.flatten() for tensor in tensors]))
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+
 def apply_gradients(fabric: Any, optimizer: torch.optim.Optimizer, module: nn.Module) -> None:
     """Sum gradients over processes, replace what is not finite, take a step, and forget them."""
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     if fabric.world_size > 1:
-        flat = sum_over_processes(fabric, torch.cat([gradient.flatten() for gradient in gradients]))
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
+        for gradient, total in zip(gradients, _sum_together(fabric, gradients), strict=True):
+            gradient.copy_(total)
     for gradient in gradients:
         torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
     optimizer.step()

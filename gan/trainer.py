@@ -17,7 +17,7 @@ from gan.ema import averaged_copy, decay, update_average
 from gan.fakes import Latents, draw_latents
 from gan.generator import Generator
 from gan.generator_term import GeneratorTerm
-from gan.gradients import apply_gradients, sum_over_processes
+from gan.gradients import apply_gradients, sum_all_over_processes, sum_over_processes
 from gan.losses import discriminator_loss, generator_loss, r1_penalty
 from gan.mapping import set_class_strength
 from gan.path_length import PathLengthMean, path_length_penalty
@@ -220,7 +220,7 @@ class GanTrainer:
                     parameter.grad.add_(gradient)  # type: ignore[union-attr]  # not None, see above
             totals = {name: figure + totals.get(name, 0) for name, figure in figures.items()}
         apply_gradients(self.fabric, optimizer, module)
-        return {name: self._sum(total) for name, total in totals.items()}
+        return sum_all_over_processes(self.fabric, totals)
 
     def _in_order(self, one: Callable[[int], T], micros: range) -> Iterator[T]:
         # Frozen networks may keep notes of the batch they have seen last, and compiling is not for several threads.
