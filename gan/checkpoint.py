@@ -70,6 +70,17 @@ def settings_of(run: Path) -> str | None:
     return None if checkpoint is None else str(checkpoint.get("settings"))
 
 
+def seen_images_of(run: Path) -> int | None:
+    """Return how many images a run's latest checkpoint has seen, or None if it does not say.
+
+    Raises:
+        WeightsError: no checkpoint of it can be read.
+    """
+    checkpoint = _latest(run)
+    seen = None if checkpoint is None else checkpoint["progress"].get("seen_images")
+    return None if seen is None else int(seen)
+
+
 def load_trainer_state(run: Path) -> dict[str, Any] | None:
     """Return the trainer's state in the latest checkpoint of a run, whatever its settings, or None if it has none.
 
@@ -81,14 +92,19 @@ def load_trainer_state(run: Path) -> dict[str, Any] | None:
 
 
 def _latest(run: Path) -> dict[str, Any] | None:
-    """Return the latest checkpoint; the last good one where that is damaged."""
+    """Return the latest checkpoint; the last good one where that is damaged or gone."""
+    good = run / GOOD_FILE_NAME
     try:
-        return _read(run / FILE_NAME)
+        latest = _read(run / FILE_NAME)
     except WeightsError as error:
-        if not (run / GOOD_FILE_NAME).exists():
+        if not good.exists():
             raise
-        logger.warning("%s; taking %s", error, GOOD_FILE_NAME)
-        return _read(run / GOOD_FILE_NAME)
+        logger.warning("%s; taking %s", error, good.name)
+        return _read(good)
+    if latest is None and good.exists():
+        logger.warning("%s is missing; taking %s", run / FILE_NAME, good.name)
+        return _read(good)
+    return latest
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -96,10 +112,11 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, MemoryError):
+        raise  # nothing is wrong with the file
     except Exception as error:  # noqa: BLE001 (torch's reader raises whatever it meets in a torn file)
-        # Torch's own words on a pickle advise to read it unsafely.
-        told = isinstance(error, OSError)
-        reason = str(error) if told else f"it is damaged: {type(error).__name__}"
+        # Torch's own words on a pickle advise to read it unsafely, so its kind alone is told.
         raise WeightsError(
-            f"{path} cannot be read ({reason}); without another checkpoint, remove {path.parent} and train anew"
+            f"{path} cannot be read (it is damaged: {type(error).__name__}); without another checkpoint, remove "
+            f"{path.parent} and train anew"
         ) from None

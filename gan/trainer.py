@@ -115,10 +115,7 @@ class GanTrainer:
 
     def step(self) -> StepMetrics:
         """Update the generator, the discriminator, each with its penalty when due, the moving average and p."""
-        if self.config.transition.end_kimg:
-            strength = self.config.transition.strength(self.seen_images)
-            set_class_strength(self.G, strength)
-            set_class_strength(self.D, strength)
+        self._show_classes(self.seen_images, (self.G, self.D))
         loss_G, extra, length = 0.0, dict[str, float](), None
         if self.seen_images >= self.config.warmup_kimg * 1000:
             loss_G, extra = self.generator_step()
@@ -253,6 +250,14 @@ class GanTrainer:
         self.step_index = int(state["step"])
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+        if self.step_index:  # as the last step left it: a run that ends here is written with it
+            self._show_classes(self.seen_images - self.config.batch, (self.G, self.D, self.G_ema))
+
+    def _show_classes(self, seen_images: int, networks: tuple[nn.Module, ...]) -> None:
+        """Tell networks how much of the class they see, where a transition is on."""
+        if self.config.transition.end_kimg:
+            for network in networks:
+                set_class_strength(network, self.config.transition.strength(seen_images))
 
     def _parts(self) -> dict[str, Any]:
         names = ("G", "D", "G_ema", "optimizer_G", "optimizer_D", "ada", "path_length", "term")

@@ -46,7 +46,9 @@ def generator_file(path: Path) -> Path:
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
         hint = (
-            "the run has not finished; go on with 'synthface train-gan --resume'" if path.is_dir() else "check the path"
+            "the run has no good checkpoint yet; go on with 'synthface train-gan --resume'"
+            if path.is_dir()
+            else "check the path"
         )
         raise WeightsError(f"generator {file} does not exist; {hint}")
     return file
@@ -110,9 +112,9 @@ def _described(header: dict[str, Any], tensors: dict[str, Tensor], file: Path) -
         config = NetworkConfig(**sizes)  # type: ignore[arg-type]
         with torch.device("meta"):
             expected = Generator(config, n_classes).state_dict()
-        own, told = ({name: tensor.shape for name, tensor in each.items()} for each in (tensors, expected))
-        if own != told:
-            differing = sorted(name for name in own.keys() | told.keys() if own.get(name) != told.get(name))
+        held, needed = ({name: tensor.shape for name, tensor in each.items()} for each in (tensors, expected))
+        if held != needed:
+            differing = sorted(name for name in held.keys() | needed.keys() if held.get(name) != needed.get(name))
             raise ValueError(f"its tensors do not fit it: {', '.join(differing[:3])}")
         with torch.random.fork_rng(devices=[]):  # layers draw weights that are replaced
             return Generator(config, n_classes)

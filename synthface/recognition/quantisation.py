@@ -9,6 +9,7 @@ q = clamp(round(S x - Z), -2^(b-1), 2^(b-1) - 1), and the value is (q + Z) / S.
 """
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -87,9 +88,17 @@ class ActivationQuantiser(nn.Module):
             self._is_frozen = int(self.step) >= self.freeze_after
         if self.training and not self._is_frozen:
             self.step += 1
-            self.low.copy_(torch.minimum(self.low, x.detach().amin()))
-            self.high.copy_(torch.maximum(self.high, x.detach().amax()))
+            seen = _across_processes(torch.stack((-x.detach().amin(), x.detach().amax())))
+            self.low.copy_(torch.minimum(self.low, -seen[0]))
+            self.high.copy_(torch.maximum(self.high, seen[1]))
         return fake_quantise(x, self.low, self.high, self.bits)
+
+
+def _across_processes(largest: Tensor) -> Tensor:
+    """Return the largest of all processes' values, each its own."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return largest
 
 
 class QuantisedLayer(nn.Module):

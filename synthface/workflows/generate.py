@@ -112,7 +112,8 @@ def run(options: Options) -> None:
     header, digest = read_header(file), sha256_file(file)
     classes = _chosen_classes(options, int(header["n_classes"]))
     inputs = {"generator": digest, **(options.distinct.inputs() if options.identities != "trained" else {})}
-    if options.identities == "trained" and "trained_on_manifest_sha256" in header["info"]:
+    named = {"classes": classes} if header["n_classes"] else {"people": "one a seed"}
+    if options.identities == "trained" and header["n_classes"] and "trained_on_manifest_sha256" in header["info"]:
         logger.warning("each of these identities is a class of the training set; --identities sampled makes new people")
     fabric = launch_fabric(options)
     G = load_generator(file, device=fabric.device)
@@ -121,7 +122,7 @@ def run(options: Options) -> None:
     writer = FaceSetWriter(
         options.out,
         kind="synthetic",
-        record=run_record("generate", {**_decides(options), "classes": classes}, seed=options.seed, inputs=inputs),
+        record=run_record("generate", {**_decides(options), **named}, seed=options.seed, inputs=inputs),
         extra={"generator": {"sha256": digest, **header["info"]}, "drawn_with": drawing_facts(fabric.device)},
         rank=fabric.global_rank,
     )

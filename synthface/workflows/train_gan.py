@@ -117,6 +117,8 @@ def run(options: Options) -> None:
         origin.check_same_run(options, settings)
     features = real_features(faces, options.monitor, options.network.resolution, options)
     fabric = launch_fabric(options)
+    if fabric.broadcast(settings) != settings:
+        raise ConfigError("the processes do not begin with the same settings and files; see that all find the same")
     if fabric.is_global_zero:
         (options.out / "samples").mkdir(parents=True, exist_ok=True)
         image_cache(faces, options.network.resolution, options.network.resolution, through=decode_bar)
@@ -152,10 +154,10 @@ def _check_out(options: Options) -> None:
 def _tell(options: Options, trainer: "GanTrainer") -> None:
     from gan.weights import FILE_NAME
 
-    unconditional = trainer.config.transition.end_kimg * 1000
-    if trainer.seen_images < unconditional:
+    transition_end = trainer.config.transition.end_kimg * 1000
+    if trainer.seen_images < transition_end:
         print(
-            f"the transition to classes was not over: it ends at {unconditional:,.0f} images; go on with --resume and "
+            f"the transition to classes was not over: it ends at {transition_end:,.0f} images; go on with --resume and "
             "more --minutes or --kimg"
         )
     print(

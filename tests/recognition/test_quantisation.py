@@ -254,6 +254,8 @@ def test_what_cannot_be_rounded_is_said(make_faceset, weights_file, tmp_path):
         train_recognizer.run(_options(faces, tmp_path / "run", weights_file, init="nobody"))
     with pytest.raises(ConfigError, match="give a file of this project's own networks"):
         train_recognizer.run(_options(faces, tmp_path / "run", weights_file, init="torch.nn:Identity"))
+    with pytest.raises(ConfigError, match="only an IResNet has one"):
+        train_recognizer.run(_options(faces, tmp_path / "run", weights_file, dropout=0.2))
     train_recognizer.run(_options(faces, tmp_path / "agrees", weights_file, width=0.125, epochs=1))
     train_recognizer.run(_options(faces, tmp_path / "low", weights_file, bits=4))
     with pytest.raises(ConfigError, match="not rounded yet"):

@@ -1,5 +1,6 @@
 """The training loop when something breaks: rolled back, tried again, given up; and the journals of it."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 
 import gan.trainer
 from gan.checkpoint import load_checkpoint
-from gan.config import NetworkConfig, TrainingConfig
+from gan.config import NetworkConfig, TrainingConfig, TransitionConfig
 from gan.monitor_config import HealthConfig, MonitorConfig
 from gan.trainer import GanTrainer, StepMetrics
 from gan.weights import load_generator, read_header
@@ -99,7 +100,9 @@ def test_a_run_killed_after_a_rollback_resumes_to_the_same_end(
 def test_it_gives_up_after_so_many_rollbacks(tiny_faceset: Path, tmp_path: Path) -> None:
     broken = TrainingConfig(batch=8, micro_batch=4, compile=False, learning_rate=1e30)
     options = _options(tiny_faceset, tmp_path / "run", training=broken, health=HealthConfig(max_rollbacks=2))
-    with pytest.raises(SynthfaceError, match=r"not-finite.*after 2 rollbacks.*lower --training.learning_rate"):
+    with pytest.raises(
+        SynthfaceError, match=r"not-finite.*after 2 rollbacks.*max_rollbacks 5, .*--training.learning_rate"
+    ):
         train_gan.run(options)
     events = [event["event"] for event in _lines(tmp_path / "run", "events.jsonl")]
     assert events == ["rollback", "rollback", "stop"]
@@ -209,10 +212,13 @@ def test_other_settings_are_named_before_anything_is_computed(tiny_faceset: Path
     out = tmp_path / "run"
     train_gan.run(_options(tiny_faceset, out, kimg=0.008))
     other = TrainingConfig(batch=8, micro_batch=4, compile=False, r1_gamma=0.5)
-    expected = rf"--training\.r1_gamma {TRAINING.r1_gamma} \(now 0\.5\); repeat those to resume"
+    expected = rf"settings: it had --training\.r1_gamma {TRAINING.r1_gamma} \(now 0\.5\); repeat those to resume"
     with pytest.raises(ConfigError, match=expected):
         train_gan.run(_options(tiny_faceset, out, training=other, resume=True))
     with pytest.raises(ConfigError, match=r"--seed 0 \(now 3\)"):
+        train_gan.run(_options(tiny_faceset, out, seed=3, resume=True))
+    (out / "run.json").unlink()
+    with pytest.raises(ConfigError, match="with other settings, seed or faces; repeat"):
         train_gan.run(_options(tiny_faceset, out, seed=3, resume=True))
 
 
@@ -228,6 +234,20 @@ def test_a_damaged_checkpoint_gives_way_to_the_last_good_one(
     assert "taking checkpoint-good.pt" in caplog.text
     weights = [(tmp_path / run / "generator.safetensors").read_bytes() for run in ("whole", "parts")]
     assert weights[0] == weights[1]
+    (tmp_path / "parts" / "checkpoint.pt").unlink()
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", resume=True, **settings))
+    assert "checkpoint.pt is missing; taking checkpoint-good.pt" in caplog.text
+    assert (tmp_path / "parts" / "generator.safetensors").read_bytes() == weights[0]
+
+
+def test_a_run_that_ended_within_its_transition_keeps_its_generator(tiny_faceset: Path, tmp_path: Path) -> None:
+    half_way = dataclasses.replace(TRAINING, transition=TransitionConfig(end_kimg=0.1))
+    options = _options(tiny_faceset, tmp_path / "run", training=half_way, kimg=0.024)
+    train_gan.run(options)
+    before = (tmp_path / "run" / "generator.safetensors").read_bytes()
+    assert read_header(tmp_path / "run" / "generator.safetensors")["class_strength"] == pytest.approx(0.16)
+    train_gan.run(dataclasses.replace(options, resume=True))
+    assert (tmp_path / "run" / "generator.safetensors").read_bytes() == before
 
 
 def test_a_stop_within_a_tick_moves_no_measurement(

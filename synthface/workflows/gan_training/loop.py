@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 Line = dict[str, Any]
 
+_MORE_ROLLBACKS = 2  # that the message offers to a run that has used up its own
+
 
 class GanLoop:
     """Trains until time or images are used up.
@@ -180,7 +182,8 @@ class GanLoop:
         if not self._is_writer:
             return
         state = self.trainer.state_dict()
-        save_checkpoint(self.options.out, settings=self.settings, trainer=state, progress=self.progress)
+        progress = {**self.progress, "seen_images": float(self.trainer.seen_images)}
+        save_checkpoint(self.options.out, settings=self.settings, trainer=state, progress=progress)
         if good:
             keep_as_good(self.options.out)
             if self.trainer.seen_images:
@@ -225,8 +228,8 @@ class GanLoop:
             self._write_event(event)
             raise SynthfaceError(
                 f"training failed ({finding.name}): {finding.what}, after {attempt - 1} rollbacks; "
-                f"go on from the last good checkpoint with --resume --health.max_rollbacks {attempt + 2}, "
-                f"or start again with {finding.remedy}"
+                f"go on with --resume --health.max_rollbacks {attempt + _MORE_ROLLBACKS}, or start again with "
+                f"{finding.remedy}"
             )
         self.trainer.load_state_dict(checkpoint["trainer"])
         begin_attempt(self.trainer, attempt)

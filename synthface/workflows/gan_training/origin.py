@@ -35,15 +35,19 @@ class Origin:
         Raises:
             WeightsError: --init or a frozen network is missing or damaged.
         """
+        from gan.checkpoint import FILE_NAME, seen_images_of
         from gan.weights import generator_file, read_header
         from synthface.workflows.gan_training.beginning import file_to_begin_from
         from synthface.workflows.gan_training.frozen_networks import frozen_inputs
 
         inputs, seen_before = {"faces": faces.manifest_sha256}, None
         if options.init is not None:
-            inputs["init"] = sha256_file(file_to_begin_from(options.init, faces))
+            file = file_to_begin_from(options.init, faces)
+            inputs["init"] = sha256_file(file)
             info = read_header(generator_file(options.init))["info"]
-            seen_before = info.get("seen_images", 0) + info.get("seen_images_before", 0)
+            # The checkpoint of a run that is not over may be ahead of its generator.
+            ahead = seen_images_of(options.init) if file.name == FILE_NAME else None
+            seen_before = (ahead or info.get("seen_images", 0)) + info.get("seen_images_before", 0)
         return cls(inputs | frozen_inputs(options.training), seen_before)
 
     def settings_hash(self, options: "Options") -> str:
@@ -72,9 +76,9 @@ class Origin:
             for name, then, today in _differences(before, now)
             if name.startswith(("--network", "--training", "--seed", "the "))
         ]
-        told = f": it had {', '.join(differing[:4])}" if differing else ", seed or faces"
+        which = f": it had {', '.join(differing[:4])}" if before and differing else ", seed or faces"
         raise ConfigError(
-            f"--out {options.out} was begun with other settings{told}; repeat those to resume, or give another path"
+            f"--out {options.out} was begun with other settings{which}; repeat those to resume, or give another path"
         )
 
     def header(self, options: "Options", trainer: "GanTrainer") -> dict[str, Any]:

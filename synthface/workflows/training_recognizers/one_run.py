@@ -218,11 +218,14 @@ def publish(folder: Any, trainer: Any, record: dict[str, Any], figures: dict[str
     from synthface.recognition.training_folder import WEIGHTS
     from synthface.recognition.weights import write_network
 
-    about = {
-        "made_by": record,
-        "note": "The classification head is left out: its class centres are, in effect, embeddings of real people."
-        if record["config"]["strategy"] != "transfer"
-        else "Trained without identity labels.",
-    }
+    about = {"made_by": record, "note": _note(record)}
     write_network(folder.working / WEIGHTS, trainer.student.network, about=about)
     folder.finish({"last_epoch": figures})
+
+
+def _note(record: dict[str, Any]) -> str:
+    if record["config"]["strategy"] != "transfer":
+        return "The classification head is left out: its class centres are, in effect, embeddings of real people."
+    if "init" in record["inputs"]:
+        return "This training used no identity labels; it began from other weights, which may have."
+    return "Trained without identity labels."

@@ -24,7 +24,7 @@ def network_config(options: "Options") -> NetworkConfig:
         input_size=(options.input_size, options.input_size),
         embedding_dim=options.embedding_dim,
         width=options.width,
-        dropout=options.dropout,
+        dropout=options.dropout if options.init is None else 0.0,
         bits=options.bits,
     )
     if options.init is None:
@@ -37,9 +37,10 @@ def network_config(options: "Options") -> NetworkConfig:
             f"--init {options.init} sees {config.input_size[0]}x{config.input_size[1]} pixels; trainings are on square "
             "images, so give another"
         )
-    asked, ordinary, own = (flags_of(each) for each in (described, NetworkConfig(), config))
+    # A flag at its default is one that was not given.
+    asked, ordinary, own = (flags_of(each) for each in (described, NetworkConfig(), replace(config, dropout=0.0)))
     for name, value in asked.items():
-        if value not in (ordinary[name], own[name]) and name != "dropout":
+        if value not in (ordinary[name], own[name]):
             flag = f"--{name.replace('_', '-')}"
             raise ConfigError(f"{flag} {value}: --init {options.init} has {own[name]}; leave {flag} out")
     return replace(config, dropout=options.dropout, bits=options.bits)
