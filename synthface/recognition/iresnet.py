@@ -81,7 +81,7 @@ def config_of_state(tensors: dict[str, Tensor]) -> NetworkConfig | None:
         len({name.split(".")[1] for name in tensors if name.startswith(f"layer{stage}.")}) for stage in (1, 2, 3, 4)
     )
     names = {blocks: name for name, blocks in BLOCKS.items()}
-    if counts not in names or "fc.weight" not in tensors:
+    if counts not in names or "fc.weight" not in tensors or tensors["fc.weight"].ndim != 2:
         return None
     embedding_dim, flat = tensors["fc.weight"].shape
     side = 16 * round((flat / CHANNELS[-1]) ** 0.5)

@@ -1,7 +1,6 @@
 """Reading and writing recogniser weights: safetensors with the network's config in the header; foreign files read."""
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from synthface.core.atomic import write_atomic
-from synthface.core.errors import WeightsError
+from synthface.core.errors import ConfigError, WeightsError
 from synthface.core.hashing import canonical_json
 from synthface.recognition.catalogue import WeightFile
 from synthface.recognition.foreign import ForeignNetwork, OnnxModule, imported_module
@@ -100,14 +99,19 @@ def _read_iresnet(path: Path) -> Network:
     """Read a state dict of InsightFace's arcface_torch; nothing in the file is run."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        raise WeightsError(f"{path} cannot be read as tensors alone ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # noqa: BLE001 (torch's reader raises whatever it meets)
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{path} cannot be read as tensors alone ({reason})") from None
     tensors = {
         str(name).removeprefix("module."): tensor
         for name, tensor in (state.items() if isinstance(state, dict) else ())
-        if isinstance(tensor, Tensor) and not str(name).endswith(_COUNTER)
+        if isinstance(tensor, Tensor) and tensor.layout == torch.strided and not tensor.is_meta
+        if not str(name).endswith(_COUNTER)
     }
-    config = config_of_state(tensors)
+    try:
+        config = config_of_state(tensors)
+    except ConfigError as error:
+        raise WeightsError(f"{path} holds an IResNet of impossible sizes ({error})") from None
     if config is None:
         raise WeightsError(f"{path} holds no state dict of an IResNet-18, -34, -50 or -100 as arcface_torch writes it")
     network = build_network(config)

@@ -101,6 +101,12 @@ class Options(Compute):
 def run(options: Options) -> int:
     """Evaluate every recogniser and write the results."""
     faceset, pairs = _read_pairs(options)
+    n_mated = int(pairs.same.sum())
+    if not 0 < n_mated < len(pairs.same):
+        raise DataError(
+            f"{n_mated} of the {len(pairs.same)} pairs are mated; both kinds are needed: give other pairs, or exclude "
+            "fewer people"
+        )
     from synthface.recognition.catalogue import find_weights
 
     weights = {name: find_weights(name) for name in options.recognizer}

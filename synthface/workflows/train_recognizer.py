@@ -13,6 +13,7 @@ images that look unlike the rest of their class, probably mislabelled ones.
 
 import json
 import logging
+import math
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,7 +76,8 @@ class Options(Compute):
         strategy: classification, transfer (needs --teacher) or combined (needs --teacher).
         loss: loss of classification and combined.
         margin: the loss's margin (radians in arcface, cosine in cosface); by default the loss's own.
-        scale: the loss's scale s; by default the published one, at most four times CosFace's bound for the identities.
+        scale: the loss's scale s; by default the published one; of fewer than 10,000 identities at most four times
+            CosFace's bound.
         loss_options: further options of the loss, one flag each (past_pi, sample_rate ...); docs/methods.md lists them.
         images_per_class: images of each class in a batch, for losses that learn from pairs.
         attributes: table of labelled attributes for id-triplet to learn beside the identities: .csv or JSON Lines, each
@@ -161,6 +163,7 @@ class Options(Compute):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_strategy()
+        self._check_finite()
         for name in ("epochs", "batch", "lr"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"--{name} {getattr(self, name)}: give more than 0")
@@ -177,6 +180,11 @@ class Options(Compute):
         if len(set(self.seeds)) != len(self.seeds) or len(self.seeds) == 1:
             raise ConfigError("--seeds takes two different seeds or more; --seed takes one")
 
+    def _check_finite(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"--{name.replace('_', '-')} {value}: give a finite number")
+
     def _check_strategy(self) -> None:
         if (self.strategy != "classification") != (self.teacher is not None):
             raise ConfigError(f"--strategy {self.strategy} {'takes no' if self.teacher else 'needs a'} --teacher")
@@ -186,6 +194,12 @@ class Options(Compute):
             raise ConfigError(f"--whiten-teacher {self.whiten_teacher}: give 0 to 0.5, and a --teacher")
         if self.half_teacher and self.teacher is None:
             raise ConfigError("--half-teacher: give a --teacher")
+        of_a_teacher: dict[str, Any] = {"--distil-weight": self.distil_weight}
+        of_labels = {"--margin": self.margin, "--scale": self.scale, "--loss-options": self.loss_options or None}
+        unused = {"classification": of_a_teacher, "transfer": of_labels}.get(self.strategy, {})
+        for flag, value in unused.items():
+            if value is not None:
+                raise ConfigError(f"{flag}: --strategy {self.strategy} has no use for it; leave it out")
         if self.strategy == "transfer" and (self.attributes is not None or self.shard_classes):
             flag = "--shard-classes" if self.attributes is None else "--attributes"
             raise ConfigError(f"{flag}: --strategy transfer learns from no labels; choose classification or combined")
@@ -247,6 +261,11 @@ def _check_people(options: Options, faceset: FaceSet, names: set[str], others: F
     if len(faceset) < 2:
         raise DataError(f"--faces {options.faces} holds {len(faceset)} images; training needs at least 2")
     if others is not None:
+        if not 1 < others.n_identities < len(others):
+            raise DataError(
+                f"--validate {options.validate} shows {others.n_identities} identities in {len(others)} images; give "
+                "two people or more, one of them with several images"
+            )
         shared = names & set(others.identities)
         if shared:
             raise DataError(

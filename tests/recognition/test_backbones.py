@@ -98,6 +98,10 @@ def test_other_pth_files_are_refused_without_running_them(tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match="IResNet-18, -34, -50 or -100"):
         load_recognizer(tmp_path / "other.pth")
+    for content in (b"", b"\x80\x02abcd"):
+        (tmp_path / "torn.pth").write_bytes(content)
+        with pytest.raises(WeightsError, match="tensors alone"):
+            load_recognizer(tmp_path / "torn.pth")
     (tmp_path / "broken.pth").write_bytes(b"x")
     with pytest.raises(WeightsError, match="tensors alone"):
         load_recognizer(tmp_path / "broken.pth")

@@ -269,7 +269,8 @@ def test_combined_margin_holds_the_three_and_never_rises():
 
 
 def test_both_presets_of_cosface_and_the_learnt_scale():
-    assert LOSSES["cosface"](10**4, 4).scale == pytest.approx(4 * minimum_scale(10**4))
+    assert LOSSES["cosface"](9_999, 4).scale == pytest.approx(4 * minimum_scale(9_999))
+    assert LOSSES["cosface"](10_572, 4).scale == 64.0  # as published, on CASIA-WebFace
     assert LOSSES["cosface"](10**4, 4, preset="am-softmax").scale == 30.0
     x, y = _batch()
     learnt = LOSSES["normface"](N_CLASSES, DIM, learn_scale=True, seed=1)

@@ -9,8 +9,9 @@ from safetensors import safe_open
 
 from synthface.core.errors import ConfigError, DataError, WeightsError
 from synthface.recognition import load_recognizer
+from synthface.recognition.losses import LOSSES
 from synthface.recognition.training import Trainer, learning_rate_factor
-from synthface.recognition.validation import all_pairs_verification
+from synthface.recognition.validation import all_pairs_verification, validation_rows
 from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import Options
 
@@ -241,3 +242,46 @@ def test_subcentre_arcface_lists_mislabelled_images(tmp_path):
     wrong = {f"images/{k:03d}.png" for k in range(6)}
     assert set(dropped) <= wrong
     assert len(dropped) >= 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distil_weight": 2.0}, "--distil-weight: --strategy classification has no use for it"),
+        ({"strategy": "transfer", "teacher": "x", "margin": 0.3}, "--margin: --strategy transfer has no use for it"),
+        ({"strategy": "transfer", "teacher": "x", "loss_options": {"m": 1}}, "--loss-options: --strategy transfer"),
+        ({"lr": float("inf")}, "--lr inf: give a finite number"),
+        ({"minutes": float("nan")}, "--minutes nan: give a finite number"),
+    ],
+)
+def test_flags_without_a_use_or_a_finite_value_are_refused(make_faceset, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        _options(make_faceset("train"), tmp_path / "run", **changes)
+
+
+def test_what_no_user_chooses_is_no_option(make_faceset, tmp_path):
+    people = make_faceset("train")
+    for name in ("seed", "shard", "class_counts"):
+        with pytest.raises(ConfigError, match=f"has no option '{name}'"):
+            train_recognizer.run(_options(people, tmp_path / "run", loss="adapted-margin", loss_options={name: 3}))
+    with pytest.raises(ConfigError, match="margin cannot be nan"):
+        LOSSES["cosface"](4, 8, margin=float("nan"))
+
+
+def test_people_that_cannot_validate_are_refused_before_training(make_faceset, tmp_path):
+    people = make_faceset("train")
+    for name, sizes in (("single", {"per_identity": 1}), ("alone", {"identities": 1})):
+        others = make_faceset(name, prefix="Q", **sizes)
+        with pytest.raises(DataError, match=f"--validate .*{name} shows .* give two people or more"):
+            train_recognizer.run(_options(people, tmp_path / "run", validate=others.root))
+    assert not (tmp_path / "run.partial").exists()
+
+
+def test_a_large_set_is_validated_on_people_from_all_of_it():
+    labels = np.repeat(np.arange(500), 10)
+    rows = validation_rows(labels)
+    assert len(rows) <= 2000
+    assert np.bincount(labels[rows]).max() == 10
+    assert len(np.unique(labels[rows])) >= 150
+    assert labels[rows].max() > 490
+    assert np.array_equal(validation_rows(labels[:50]), np.arange(50))

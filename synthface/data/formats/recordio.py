@@ -136,7 +136,9 @@ def _image_records(rec: Path) -> Iterator[tuple[int, Unpacked]]:
     end: int | None = None
     for key, record in _records(rec):
         if key == 0 and record.flag > 0:
-            end = _whole(record.labels[0], f"{rec}, record 0: the number of images")
+            # A float holds no count above 2^24 exactly (Glint360K has 17 million); the ranges behind hold no image.
+            if record.labels[0] <= _MAX_EXACT or not math.isfinite(record.labels[0]):
+                end = _whole(record.labels[0], f"{rec}, record 0: the number of images")
         elif end is not None and key >= end:
             continue  # an identity's range
         elif record.image:
@@ -148,8 +150,9 @@ def _image_records(rec: Path) -> Iterator[tuple[int, Unpacked]]:
 def _records(rec: Path) -> Iterator[tuple[int, Unpacked]]:
     index = rec.with_suffix(".idx")
     with rec.open("rb") as stream:
-        places = _read_index(index, os.fstat(stream.fileno()).st_size) if index.is_file() else _in_a_row()
-        position = 0
+        size = os.fstat(stream.fileno()).st_size
+        places = _read_index(index, size) if index.is_file() else _in_a_row()
+        position = n_read = 0
         for key, offset in places:
             try:
                 if offset is not None and offset != position:
@@ -157,6 +160,9 @@ def _records(rec: Path) -> Iterator[tuple[int, Unpacked]]:
                 data = read_record(stream)
                 if data is None:
                     break
+                n_read += len(data)
+                if n_read > size:
+                    raise DataError("the .idx names records more than once")
                 yield key, unpack(data)
             except DataError as error:
                 raise DataError(f"{rec}, record {key}: {error}") from None

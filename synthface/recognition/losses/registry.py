@@ -1,6 +1,7 @@
 """Every loss by name, with its options and their defaults."""
 
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,14 +69,25 @@ class Loss:
         if n_classes < 2:
             raise ConfigError(f"--loss {self.name} needs at least 2 identities, not {n_classes}")
         known = self._options()
+        self.check_options(
+            {name: value for name, value in options.items() if name not in _FROM_THE_DATA & known.keys()}
+        )
+        return self.make(n_classes, embedding_dim, **options)
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Refuse what a user cannot choose; the seed and what the data say are no options.
+
+        Raises:
+            ConfigError: an option that the loss does not have, or a value it cannot take.
+        """
+        known = self._options()
         for name, value in options.items():
-            if name not in known:
+            if name not in self.defaults:
                 takes = ", ".join(f"{key}={default}" for key, default in self.defaults.items())
                 raise ConfigError(f"{self.name} has no option {name!r}; it takes {takes or 'none'}")
             hint = known[name].annotation
-            if name not in _FROM_THE_DATA and not _fits(value, hint):
+            if not _fits(value, hint):
                 raise ConfigError(f"{self.name}: {name} cannot be {value!r}; give {_described(hint)}")
-        return self.make(n_classes, embedding_dim, **options)
 
     def _options(self) -> Mapping[str, inspect.Parameter]:
         parameters = inspect.signature(self.make, eval_str=True).parameters
@@ -88,6 +100,8 @@ def _fits(value: Any, hint: Any) -> bool:
     kinds = typing.get_args(hint) or (hint,)
     if isinstance(value, bool):
         return bool in kinds
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     return isinstance(value, kinds) or (float in kinds and isinstance(value, int))
 
 

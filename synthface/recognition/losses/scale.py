@@ -4,6 +4,8 @@ import math
 
 from synthface.core.errors import ConfigError
 
+_AS_PUBLISHED = 10_000  # classes; CASIA-WebFace has 10,572
+
 
 def minimum_scale(n_classes: int, probability: float = 0.9) -> float:
     """Return the least s at which a class centre can reach a posterior ``probability`` for its own class.
@@ -16,12 +18,12 @@ def minimum_scale(n_classes: int, probability: float = 0.9) -> float:
 
 
 def default_scale(n_classes: int, published: float = 64.0) -> float:
-    """Return the s used where none is given: the published one, but at most four times the bound at P = 0.9.
+    """Return the s used where none is given: the published one; for few classes, up to four times the bound at P = .9.
 
     Published values belong to ten thousand classes and more. At s = 64 the loss of ten classes is zero after the
     first steps; at the bound itself a margin leaves it high.
     """
-    return min(published, 4 * minimum_scale(n_classes))
+    return published if n_classes >= _AS_PUBLISHED else min(published, 4 * minimum_scale(n_classes))
 
 
 def normface_lower_bound(n_classes: int, scale: float) -> float:

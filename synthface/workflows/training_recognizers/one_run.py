@@ -131,6 +131,7 @@ def _make_head(
 
     loss = LOSSES[options.loss]
     chosen: dict[str, Any] = {**(options.loss_options or {}), **_given(margin=options.margin, scale=options.scale)}
+    loss.check_options(chosen)
     if loss.takes_class_counts:
         chosen["class_counts"] = np.bincount(faceset.labels).tolist()
     if known is not None:

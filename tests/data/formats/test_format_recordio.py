@@ -188,3 +188,26 @@ def test_a_folder_with_two_sets_asks_which(tmp_path):
         (tmp_path / name).write_bytes(MAGIC)
     with pytest.raises(DataError, match="name the one"):
         open_source(tmp_path)
+
+
+def test_a_set_of_more_images_than_a_float_counts_is_read(tmp_path, images):
+    """As Glint360K: record 0 says some 17 million, rounded; the identities' ranges stand behind the images."""
+    first = struct.pack("<ff", 17_091_658.0, 17_452_000.0)
+    ranges = struct.pack("<ff", 1.0, 2.0)
+    rec = lay_out(
+        tmp_path,
+        [
+            (0, by_hand(0, header(2, 0.0, 0) + first)),
+            (1, by_hand(0, header(0, 7.0, 1) + images[0])),
+            (17_091_658, by_hand(0, header(2, 0.0, 2) + ranges)),
+        ],
+    )
+    (item,) = read_recordio(rec)
+    assert (item.identity, item.content) == ("000007", images[0])
+
+
+def test_an_index_that_names_a_record_again_and_again_is_refused(tmp_path, images):
+    rec = lay_out(tmp_path, [(1, by_hand(0, header(0, 7.0, 1) + images[0]))])
+    (tmp_path / "train.idx").write_text("".join(f"{key}\t0\n" for key in range(1, 2000)))
+    with pytest.raises(DataError, match=r"record 2: the \.idx names records more than once"):
+        list(read_recordio(rec))
