@@ -72,8 +72,8 @@ def plan_pairs(owners: NDArray[np.str_], sources: Rows, identities: NDArray[np.s
         strangers = members[fold]
         for rows, own, pairs in ((photos, sources[k], one), (made, k, both)):
             mates = rows[label][rows[label] != own]
-            if pairs is both:
-                mates = mates[mates > k]  # each pair once
+            if pairs is both:  # each pair once, and never two images of one template
+                mates = mates[(mates > k) & (sources[mates] != sources[k])]
             mates = generator.permutation(mates)[:_MOST_MATED]
             pairs += [(k, int(mate), True, fold) for mate in mates]
             for _ in mates:

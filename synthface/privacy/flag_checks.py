@@ -69,7 +69,7 @@ def tail_check(view: View) -> list[Check]:
         Check(
             recognizer=view.recognizer,
             key="nearest_fmr",
-            statistic=f"FMR of the nearest pair of all (score {score:.3f}; {value * pairs:.2g} such pairs by chance), "
+            statistic=f"FMR of the nearest pair of all ({value * pairs:.1g} such pairs by chance), "
             f"by a Pareto tail, not told below {tail.furthest:.1g}",
             value=value,
             interval=(interval[0], interval[1]),

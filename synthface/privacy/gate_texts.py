@@ -80,6 +80,8 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     ),
 }
 
+NOT_LOOKED_AT = "Nobody looked for faces in the images. Recognisers answer to anything, also to what shows no face."
+
 UNAUDITED = "Too many images show no face. What was measured of them says nothing about anybody, so they are unaudited."
 
 HOW_TO_DECIDE = {

@@ -8,7 +8,7 @@ from synthface.privacy.acquisition import Acquisition, unaudited_check
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.copies import Copies
 from synthface.privacy.copy_checks import copy_checks
-from synthface.privacy.gate_texts import HOW_TO_DECIDE, REMEDIES, TITLES, UNAUDITED, text_of
+from synthface.privacy.gate_texts import HOW_TO_DECIDE, NOT_LOOKED_AT, REMEDIES, TITLES, UNAUDITED, text_of
 from synthface.privacy.inputs import AuditInputs
 from synthface.privacy.label_source import ACCIDENT
 from synthface.privacy.measure import Measurement
@@ -33,6 +33,7 @@ def build_gates(
     *,
     planted: Sequence[PlantOutcome] = (),
     acquisition: Acquisition | None = None,
+    label_map_missing: bool = False,
 ) -> dict[str, Gate]:
     """Return the gates V1 to A7 in the order of the protocol."""
     names = [name for name in TITLES if name != "A8"]
@@ -47,9 +48,15 @@ def build_gates(
     gates = {name: _gate(name, checks[name]) for name in names}
     gates["V1"] = _recognizer_gate(checks["V1"], config)
     gates["V4"] = _power_gate(gates["V4"], planted)
-    if unaudited.passed is False:  # a hub alone is a warning, but nobody can pass images that nobody could audit
-        gates["V5"] = replace(gates["V5"], kind="validity", text=UNAUDITED)
-    if not checks["A4"] and "train" in inputs.roles:
+    if unaudited.passed is not True:  # a hub alone is a warning, but nobody can pass images that nobody could audit
+        text = UNAUDITED if unaudited.passed is False else NOT_LOOKED_AT
+        gates["V5"] = replace(gates["V5"], kind="validity", text=text)
+    n_labelled = len(inputs.labels or {})
+    # Equal running numbers are a guess that shows a leak if it hits, and nothing if it does not.
+    is_guess = label_map_missing and inputs.linked_by != "names" and gates["A4"].passed is not False
+    if "train" in inputs.roles and (is_guess or (n_labelled and not checks["A4"])):
+        gates["A4"] = _unexplained_gate(n_labelled)
+    elif "train" in inputs.roles and not checks["A4"]:
         gates["A4"] = _unlabelled_gate()
     elif gates["A4"].passed and inputs.linked_by == "numbers":
         gates["A4"] = replace(gates["A4"], text=f"{gates['A4'].text} But {ACCIDENT}.")
@@ -132,6 +139,22 @@ def _power_gate(gate: Gate, planted: Sequence[PlantOutcome]) -> Gate:
     passed = None if gate.passed else gate.passed
     text = gate.text if passed is False else text_of("V4", None, measured=True)
     return replace(gate, passed=passed, text=text, needs=(*gate.needs, need))
+
+
+def _unexplained_gate(n_labelled: int) -> Gate:
+    """A4 where classes there are, but too little is known of whose they are."""
+    if n_labelled == 1:
+        text, need = "Undecided: a single class carries a label.", "a release of two labelled classes or more"
+    else:
+        text = (
+            "Undecided: the images say of which class of their generator they are, and not of which training set. "
+            "Labels are the sharpest test there is."
+        )
+        need = (
+            "the generator's record of its training set, as 'synthface generate' writes it into faceset.json "
+            "(a converted copy or a file by import-gan may lack it), or identities that are no classes"
+        )
+    return Gate(id="A4", title=TITLES["A4"], kind="leak", passed=None, text=text, needs=(need,))
 
 
 def _unlabelled_gate() -> Gate:

@@ -32,6 +32,7 @@ from synthface.workflows.auditing.inputs import (
     check_training_set,
     given_embeddings,
     label_map,
+    label_map_missing,
     signatures_of,
     via_size,
 )
@@ -228,6 +229,7 @@ def _audit(
         planted=planted,
         remediation=remediation,
         acquisition=acquisition,
+        label_map_missing=label_map_missing(facesets),
         search=search_of(fabric),
     )
     flagged_images: dict[str, str] = {copy.synthetic: "copy of a training photo" for copy in verdict.copies}

@@ -124,7 +124,7 @@ def _to_faceset(options: Options, source: "Source", record: dict[str, Any]) -> i
     kind = options.kind or source.kind
     if kind is None:
         raise ConfigError(f"{options.source} does not say what its images are; give --kind real, synthetic or inverted")
-    sink = FaceSetSink(options.out, kind=kind, record=record)
+    sink = FaceSetSink(options.out, kind=kind, record=record, extra=_carried(source))
     if sink.writer.is_complete:
         return 0
     total = ContentSum()
@@ -141,6 +141,16 @@ def _to_faceset(options: Options, source: "Source", record: dict[str, Any]) -> i
     _compare(total, open_source(options.out), options.out)
     _report(options, total)
     return 0
+
+
+def _carried(source: "Source") -> dict[str, Any]:
+    """Return what a FaceSet says of its generator and of its cleaning, which an audit of the copy must know too."""
+    if source.format != "faceset":
+        return {}
+    from synthface.data import FaceSet
+
+    info = FaceSet.load(source.path).info
+    return {name: info[name] for name in ("generator", "drawn_with", "remediation") if name in info}
 
 
 def _pairs_of_bin(source: "Source") -> bytes:

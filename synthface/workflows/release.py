@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthface.core.errors import ConfigError, DataError
+from synthface.core.errors import AuditError, ConfigError, DataError
 from synthface.core.hashing import sha256_json
 from synthface.report.release_cards import Stated
 from synthface.workflows.progress import track
@@ -103,6 +103,12 @@ def run(options: Options) -> None:
     faceset = FaceSet.load(options.faceset, kinds=("synthetic", "inverted"), flag="FACESET")
     if not len(faceset):
         raise DataError(f"{faceset.root} holds no images, so there is nothing to release")
+    named = next((record for record in faceset.records if record.source is not None), None)
+    if faceset.kind == "inverted" and named is not None:
+        raise AuditError(
+            f"{faceset.root} says from which picture each image was made ({named.path}), and its identities may be "
+            "real people's names: no such set is released; 'synthface invert --sample' makes faces of nobody"
+        )
     clearance = clear(faceset, options.audit, options.acknowledge_risk)
     measure = _measured(faceset, options.measure)
     sidecar = None if options.sidecar is None else Sidecar.load(options.sidecar, faceset)

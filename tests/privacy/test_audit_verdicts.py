@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthface.core.errors import AuditError, ConfigError, DataError
-from synthface.privacy import AuditConfig, Embeddings, audit
+from synthface.privacy import Acquisition, AuditConfig, Embeddings, audit
 
 FAST = {"permutations": 2999, "bootstraps": 200}
 SMALL = AuditConfig(**FAST, min_holdout=50)
@@ -44,7 +44,16 @@ def test_clean_release_of_a_large_pool_passes(make_pool, with_images):
     pool = make_pool(4, n_train=600, n_holdout=600, n_placebo=100)
     release = pool.release(pool.world.people(600), per_class=2)
     config = AuditConfig(**FAST, max_residual=0.03)  # the default needs about 3,000 people a side
-    verdict = run(pool, release, config, **with_images(pool, release))
+    unseen = run(pool, release, config, **with_images(pool, release))
+    assert unseen.verdict == "INCONCLUSIVE"  # nobody has looked for faces
+    assert unseen.gates["V5"].kind == "validity"
+    assert any("the face detector" in need for need in unseen.needs)
+    looked_at = {**with_images(pool, release), "acquisition": Acquisition(())}
+    classes = pool.release(pool.world.people(600), per_class=2, prefix="class")
+    unexplained = run(pool, classes, config, **{**looked_at, **with_images(pool, classes)}, label_map_missing=True)
+    assert unexplained.verdict == "INCONCLUSIVE"
+    assert any("record of its training set" in need for need in unexplained.needs)
+    verdict = run(pool, release, config, **looked_at)
     assert verdict.verdict == "PASS", verdict.needs
     assert verdict.needs == ()
     assert "0 of 600 classes flagged" in verdict.claim

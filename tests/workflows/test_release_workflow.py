@@ -28,9 +28,15 @@ def synthetic(tmp_path: Path, write_faceset: Callable[..., Path]) -> Path:
     return write_faceset(tmp_path / "synthetic", n_identities=3, per_identity=2, kind="synthetic", size=32)
 
 
-def _audit(folder: Path, verdict: str, manifest: str) -> Path:
+def _audit(folder: Path, verdict: str, manifest: str, **changes: Any) -> Path:
     folder.mkdir()
-    result = {"verdict": verdict, "claim": "No class flagged.", "made_by": {"inputs": {"synthetic manifest": manifest}}}
+    told = {"title": "a gate", "text": "what it found", "applicable": True, "checks": [], "needs": []}
+    gates = {
+        "A2": {"id": "A2", "kind": "leak", "passed": verdict == "PASS", **told},
+        "V5": {"id": "V5", "kind": "warning", "passed": False, **told},
+    }
+    made_by = {"inputs": {"synthetic manifest": manifest}}
+    result = {"verdict": verdict, "claim": "No class flagged.", "gates": gates, "made_by": made_by, **changes}
     (folder / "audit.json").write_text(json.dumps(result))
     (folder / "report_public.html").write_text("<p>public")
     (folder / "report.html").write_text("<p>private")
@@ -329,3 +335,31 @@ def test_the_cards_say_that_images_were_encoded_after_the_audit(
         assert "encoded anew" not in (tmp_path / "keep" / name).read_text()
     for name in ("README.md", "DATASHEET.md", "MODEL_CARD.md", "croissant.json", "CITATION.cff"):
         assert "a test of the cards" in (tmp_path / "keep" / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gates": {"A4": {"kind": "leak", "passed": False}}}, "says PASS, but not of gate A4"),
+        ({"gates": {"V5": {"kind": "validity", "passed": None}}}, "says PASS, but not of gate V5"),
+        ({"gates": {}}, "says PASS, but not of gate V1 or any other"),
+        ({"kinds": {"train": "synthetic"}}, "--train was no set of real photos"),
+        ({"remediation": {"log_sha256": "ab" * 32}}, "knows of another cleaning"),
+        ({"differences": {"min_holdout": [500, 1]}}, r"passed under changed limits \(min_holdout\)"),
+    ],
+)
+def test_a_pass_that_its_own_file_contradicts_clears_nothing(
+    synthetic: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    audit = _audit(tmp_path / "audit", "PASS", FaceSet.load(synthetic).manifest_sha256, **changes)
+    with pytest.raises(AuditError, match=message):
+        release.run(release.Options(faceset=synthetic, audit=audit, out=tmp_path / "release"))
+    assert not (tmp_path / "release").exists()
+
+
+def test_images_made_from_somebodys_template_are_not_released(
+    write_faceset: Callable[..., Path], tmp_path: Path
+) -> None:
+    inverted = write_faceset(tmp_path / "set", n_identities=2, per_identity=1, kind="inverted", size=32)
+    with pytest.raises(AuditError, match="from which picture each image was made"):
+        release.run(release.Options(faceset=inverted, acknowledge_risk="a test of refusals", out=tmp_path / "release"))

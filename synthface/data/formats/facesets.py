@@ -45,8 +45,8 @@ class FaceSetSink:
     Fields that a FaceSet has no place for are dropped and named in ``dropped_fields``.
     """
 
-    def __init__(self, out: Path, *, kind: Kind, record: dict[str, Any]) -> None:
-        self.writer = FaceSetWriter(out, kind=kind, record=record)
+    def __init__(self, out: Path, *, kind: Kind, record: dict[str, Any], extra: dict[str, Any] | None = None) -> None:
+        self.writer = FaceSetWriter(out, kind=kind, record=record, extra=extra)
         self.dropped_fields: set[str] = set()
         self._seen = DigestSet()
 

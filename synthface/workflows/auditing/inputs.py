@@ -162,6 +162,18 @@ def label_map(facesets: FaceSets) -> dict[str, str] | None:
     return labels
 
 
+def label_map_missing(facesets: FaceSets) -> bool:
+    """Say whether the images are of a generator's classes and nothing tells which training people those are.
+
+    A generator whose identities were drawn from a distribution says so, and has no such classes.
+    """
+    synthetic = facesets["synthetic"]
+    made_by = synthetic.info.get("generator")
+    if trained_on_sha256(synthetic) is not None or (isinstance(made_by, dict) and "identities" in made_by):
+        return False
+    return any(record.class_index is not None or record.code for record in synthetic.records)
+
+
 def signatures_of(faceset: FaceSet, *, cached: bool = True) -> "ImageSignatures":
     """Return the image signatures of a FaceSet, in manifest order; ``cached`` keeps its pixels for the next time."""
     from synthface.data.image_cache import image_cache

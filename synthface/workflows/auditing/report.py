@@ -1,5 +1,6 @@
 """What an audit writes: the result, its schema, two pages and a card."""
 
+import html
 import importlib.resources
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,8 +48,18 @@ def write_audit(
         private = audit_page(result, evidence, pairs=pictures, public=False, **common)
         public = audit_page(result, evidence, public=True, **common)
         (folder / PRIVATE_PAGE).write_text(private, encoding="utf-8")
-        (folder / PUBLIC_PAGE).write_text(public, encoding="utf-8")
-        (folder / CARD).write_text(audit_card(result, record["inputs"]), encoding="utf-8")
+        card = audit_card(result, record["inputs"])
+        for name, text in ((PUBLIC_PAGE, public), (CARD, card)):
+            (folder / name).write_text(_without_folders(text, result["recognizers"]), encoding="utf-8")
+
+
+def _without_folders(text: str, recognizers: list[str]) -> str:
+    """Return a text for others, in which recognisers given by their paths go by their files' names."""
+    for number, given in enumerate(recognizers, start=1):
+        if "/" in given or "\\" in given:
+            name = f"recogniser {number} ({Path(given.replace(chr(92), '/')).name})"
+            text = text.replace(html.escape(given), html.escape(name)).replace(given, name)
+    return text
 
 
 def _pictures(result: Mapping[str, Any], evidence: "Evidence", facesets: FaceSets) -> list["PairPicture"]:

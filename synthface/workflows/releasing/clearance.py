@@ -46,6 +46,7 @@ def clear(faceset: FaceSet, audit: Path | None, acknowledged: str | None) -> Cle
         result = read_audit_file(audit)
         if audited_manifest(result) != faceset.manifest_sha256:
             raise AuditError(f"--audit {audit} belongs to another set than {faceset.root}; audit this one")
+        _check_pass(result, faceset, f"--audit {audit}", acknowledged)
         verdict, claim, digest = result["verdict"], result["claim"], sha256_file(audit / AUDIT_FILE)
     if verdict != "PASS" and acknowledged is None:
         raise AuditError(
@@ -53,6 +54,33 @@ def clear(faceset: FaceSet, audit: Path | None, acknowledged: str | None) -> Cle
             'or take the risk with --acknowledge-risk "REASON"'
         )
     return Clearance(verdict, claim, acknowledged if verdict != "PASS" else None, digest, result)
+
+
+def _check_pass(result: dict[str, Any], faceset: FaceSet, name: str, acknowledged: str | None) -> None:
+    """Refuse a PASS that its own gates, its sets or the release's record contradict.
+
+    Raises:
+        AuditError: the file was edited, the sets were not real photos, the set was cleaned since, or the limits were
+            changed and nobody took the risk.
+    """
+    if result["verdict"] != "PASS":
+        return
+    gates = result.get("gates", {})
+    failed = [key for key, gate in gates.items() if gate.get("kind") != "warning" and gate.get("passed") is not True]
+    if failed or not gates:
+        raise AuditError(f"{name} says PASS, but not of gate {failed[0] if failed else 'V1 or any other'}; audit again")
+    kinds = result.get("kinds", {})
+    not_real = [role for role in ("train", "holdout", "placebo") if kinds.get(role, "real") != "real"]
+    if not_real:
+        raise AuditError(f"{name}: --{not_real[0]} was no set of real photos ({kinds[not_real[0]]}); audit with those")
+    if (result.get("remediation") or {}).get("log_sha256") != (faceset.info.get("remediation") or {}).get("log_sha256"):
+        raise AuditError(f"{name} knows of another cleaning of this set than {faceset.root} does; audit this one")
+    changed = sorted(result.get("differences") or {})
+    if changed and acknowledged is None:
+        raise AuditError(
+            f"{name} passed under changed limits ({', '.join(changed[:3])}); audit with the limits as they are, or "
+            'take the risk with --acknowledge-risk "REASON"'
+        )
 
 
 def read_audit_file(folder: Path) -> dict[str, Any]:
