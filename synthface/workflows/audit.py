@@ -10,6 +10,7 @@ Under torchrun the shell sees exit code 1 for a 2 (and a 3), since torchrun ends
 anything but 0: take the verdict from audit.json there.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,9 @@ synthface audit --synthetic synthetic --train split/train --holdout split/holdou
 synthface audit --synthetic synthetic --recognizers synthface-small --out first-look
 """
 EXIT_CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +154,8 @@ def run(options: Options) -> int:
         inputs=_provenance(facesets, sets, options),
     )
     result = existing_results(options.out, RESULT, record)
+    if result is not None and any("the face detector" in need for need in result["needs"]):
+        logger.warning("this answer is from before; where the face detector is installed now, give another --out")
     if result is None:
         result = _audit(options, facesets, sets, attributes, record)
     if not is_first_process():

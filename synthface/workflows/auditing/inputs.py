@@ -31,12 +31,18 @@ def check_files(facesets: FaceSets) -> None:
     """
     for role, faceset in facesets.items():
         many = len(faceset) >= _MANY_FILES
-        for record in track(faceset.records, description=f"checking {role}") if many else faceset.records:
+        for record in track(faceset.records, description=f"checking {_flag(role)}") if many else faceset.records:
             path = faceset.root / record.path
             if not path.is_file():
-                raise AuditError(f"--{role} {path} is missing; the FaceSet is incomplete, make it again")
+                raise AuditError(f"--{_flag(role)} {path} is missing; the FaceSet is incomplete, make it again")
             if sha256_file(path) != record.sha256:
-                raise AuditError(f"--{role} {path} does not match its hash in the manifest; make the FaceSet again")
+                raise AuditError(
+                    f"--{_flag(role)} {path} does not match its hash in the manifest; make the FaceSet again"
+                )
+
+
+def _flag(role: str) -> str:
+    return role.replace("_", "-")
 
 
 def check_images(facesets: FaceSets) -> None:
@@ -51,7 +57,7 @@ def check_images(facesets: FaceSets) -> None:
             other = seen.setdefault(record.sha256, role)
             if other != role:
                 raise AuditError(
-                    f"--{role} {record.path} is also in --{other}; no photo may be in two sets, split them again"
+                    f"--{_flag(role)} {record.path} is also in --{_flag(other)}; no photo may be in two sets, split them again"
                 )
 
 
@@ -135,7 +141,7 @@ def given_embeddings(files: Sequence[Path], facesets: FaceSets, weights: Mapping
         if info.get("flip") or info.get("via_size") != wanted:
             raise AuditError(
                 f"--embeddings {path} was made with via-size {info.get('via_size')} and flip {info.get('flip')}; "
-                f"--{roles[0]} needs via-size {wanted} and no flip"
+                f"--{_flag(roles[0])} needs via-size {wanted} and no flip"
             )
         check_embeddings(embeddings, facesets[roles[0]], f"--embeddings {path}")
         found.setdefault(roles[0], {})[names[0]] = embeddings
