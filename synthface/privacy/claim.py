@@ -60,7 +60,8 @@ def _bound(gates: dict[str, Gate], n_classes: int, linked_by: LinkedBy, config: 
         linkage = "; labels lead to people by equal running numbers only, which may be an accident"
     return (
         f"0 of {n_classes} classes flagged, and no image; {_power(gates)}; "
-        f"at most {leaking:.2%} of the classes show one as plainly as those planted ({config.confidence:.0%} confidence){linkage}{_faces(gates)}."
+        f"at most {leaking:.2%} of the classes show one as plainly as those planted ({config.confidence:.0%} "
+        f"confidence){linkage}{_faces(gates)}."
     )
 
 

@@ -57,7 +57,8 @@ def check_images(facesets: FaceSets) -> None:
             other = seen.setdefault(record.sha256, role)
             if other != role:
                 raise AuditError(
-                    f"--{_flag(role)} {record.path} is also in --{_flag(other)}; no photo may be in two sets, split them again"
+                    f"--{_flag(role)} {record.path} is also in --{_flag(other)}; no photo may be in two sets, split "
+                    "them again"
                 )
 
 
