@@ -150,7 +150,7 @@ def test_a_training_moves_all_but_the_frozen_network(mode: Any) -> None:
 def test_processes_share_a_step_without_changing_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ranks each take half of the micro-batches; the sums of their gradients are those of one process."""
     gradients = []
-    monkeypatch.setattr("gan.trainer.sum_over_processes", lambda fabric, value: value)
+    monkeypatch.setattr("gan.gradients.sum_over_processes", lambda fabric, value: value)
     for ranks in ([(0, 1)], [(0, 2), (1, 2)]):
         total: list[Tensor] = []
         for rank, world in ranks:

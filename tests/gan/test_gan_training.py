@@ -135,7 +135,7 @@ def test_processes_share_a_step_without_changing_it(monkeypatch: pytest.MonkeyPa
                     p.grad.clone() for p in module.parameters() if p.grad is not None
                 ),
             )
-            monkeypatch.setattr("gan.trainer.sum_over_processes", lambda fabric, value: value)
+            monkeypatch.setattr("gan.gradients.sum_over_processes", lambda fabric, value: value)
             trainer.generator_step()
             trainer.discriminator_step()
             total = [a + b for a, b in zip(total, seen, strict=True)] if total else seen
@@ -168,7 +168,7 @@ def test_the_mean_w_moves_once_a_step_towards_all_images_of_all_processes(monkey
         for rank, world in ranks:
             trainer = _trainer()
             trainer.fabric.global_rank, trainer.fabric.world_size = rank, world
-            monkeypatch.setattr("gan.trainer.sum_over_processes", lambda fabric, value: value)
+            monkeypatch.setattr("gan.gradients.sum_over_processes", lambda fabric, value: value)
             trainer.generator_step()
             means[-1] += trainer.G.mapping.w_average
     assert means[0].abs().max() > 0
