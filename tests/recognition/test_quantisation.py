@@ -1,6 +1,7 @@
 """Simulated quantisation against torch's own, the watched ranges, and recognisers of few bits."""
 
 import json
+import multiprocessing
 from dataclasses import replace
 
 import numpy as np
@@ -260,3 +261,28 @@ def test_what_cannot_be_rounded_is_said(make_faceset, weights_file, tmp_path):
     train_recognizer.run(_options(faces, tmp_path / "low", weights_file, bits=4))
     with pytest.raises(ConfigError, match="not rounded yet"):
         train_recognizer.run(_options(faces, tmp_path / "run", tmp_path / "low", teacher=str(weights_file), bits=4))
+
+
+def _watch(rank, address, queue):
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{address}", rank=rank, world_size=2)
+    quantiser = ActivationQuantiser(8)
+    for ends in ((-1.0, 2.0), (-0.5, 3.0)):
+        quantiser(torch.tensor([end * (rank + 1) for end in ends]))
+    queue.put((quantiser.low.item(), quantiser.high.item(), int(quantiser.step)))
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_all_processes_watch_one_range(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    workers = [context.Process(target=_watch, args=(rank, tmp_path / "store", queue)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    seen = [queue.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join(30)
+    assert seen == [(-2.0, 6.0, 2)] * 2  # those of the second one's values
