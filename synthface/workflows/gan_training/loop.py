@@ -277,6 +277,7 @@ def _bar(options: "Options", trainer: "GanTrainer", seconds: float) -> Any:
         total=total,
         initial=round(seconds) if timed else trainer.seen_images,
         unit="s" if timed else "image",
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} s{postfix}" if timed else None,
         mininterval=0.5 if sys.stderr.isatty() else 60,
         maxinterval=60,
         disable=not trainer.fabric.is_global_zero,
