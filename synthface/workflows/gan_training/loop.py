@@ -205,7 +205,7 @@ class GanLoop:
         if self.options.kimg is None:
             bar.set_postfix({"images": f"{images:,}"}, refresh=False)
         now = images if self.options.kimg is not None else round(self.progress["seconds"] + elapsed)
-        bar.update(now - bar.n)
+        bar.update(min(now, bar.total or now) - bar.n)  # past its end a bar forgets where that was
 
     def _step_back(self, finding: "Finding", line: Line) -> None:
         """Go back to the last good checkpoint and change what makes a repeat likely; time spent stays spent."""
