@@ -112,8 +112,10 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, MemoryError):
+    except MemoryError:
         raise  # nothing is wrong with the file
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be opened ({error.strerror or error}); see to that and repeat") from None
     except Exception as error:  # noqa: BLE001 (torch's reader raises whatever it meets in a torn file)
         # Torch's own words on a pickle advise to read it unsafely, so its kind alone is told.
         raise WeightsError(

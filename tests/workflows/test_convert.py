@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -239,3 +240,13 @@ def test_killed_at_random_moments_the_result_is_the_same(tmp_path, images, to):
     assert files_of(out) == files_of(tmp_path / "whole")
     assert not Path(f"{out}.partial").exists()
     assert json.loads((out / ("conversion.json" if to == "webdataset" else "faceset.json")).read_text())
+
+
+def test_a_copy_knows_its_generator_and_its_cleaning(tmp_path: Path, write_faceset: Callable[..., Path]) -> None:
+    faces = write_faceset(tmp_path / "set", n_identities=2, per_identity=2, kind="synthetic", size=32)
+    info = json.loads((faces / "faceset.json").read_text())
+    told = {"generator": {"sha256": "ab" * 32, "trained_on_manifest_sha256": "cd" * 32}, "remediation": {"rounds": 3}}
+    (faces / "faceset.json").write_text(json.dumps(info | told))
+    assert main(["convert", str(faces), "--to", "faceset", "--out", str(tmp_path / "copy")]) == 0
+    copy = json.loads((tmp_path / "copy" / "faceset.json").read_text())
+    assert {name: copy[name] for name in told} == told
