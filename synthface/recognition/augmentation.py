@@ -58,12 +58,14 @@ class EpochAugmentation:
         Computed on the device, which gets a byte a value: an accelerator does not wait for the host's arithmetic.
         """
         bounds, draws = self._augmentation, torch.from_numpy(self._draws[indices]).to(device)
-        x = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         flipped = draws[:, 0] < bounds.flip
-        if bounds.rotate_degrees or bounds.zoom or bounds.shift:
+        stored, moves = torch.from_numpy(images).to(device), bounds.rotate_degrees or bounds.zoom or bounds.shift
+        if not moves:  # bytes are mirrored several times faster than the floats they become
+            rows = flipped.nonzero()[:, 0]
+            stored = stored.index_copy(0, rows, stored[rows].flip(2))
+        x = stored.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        if moves:
             x = _move(x, draws[:, 1:5] * 2 - 1, bounds, flipped)
-        elif flipped.any():
-            x = torch.where(flipped[:, None, None, None], x.flip(-1), x)
         if bounds.light:
             brightness, contrast = (draws[:, 5:7] * 2 - 1).T[:, :, None, None, None] * bounds.light
             mean = x.mean(dim=(1, 2, 3), keepdim=True)
@@ -73,7 +75,7 @@ class EpochAugmentation:
             x = torch.where(grey, _luma(x), x)
         if bounds.erase:
             x = _erase(x, draws[:, 8:11], bounds.erase)
-        return x.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
+        return x.clamp_(-1, 1).contiguous(memory_format=torch.channels_last)
 
 
 def epoch_order(n_images: int, *, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -19,11 +19,12 @@ from synthface.recognition.batches import Batches, MixedBatches, PairBatches, Sh
 from synthface.recognition.clipping import clip_gradients
 from synthface.recognition.losses import RecognitionLoss
 from synthface.recognition.losses.centre_table import CentreTable
+from synthface.recognition.muon import Muon
 from synthface.recognition.networks import Network
 from synthface.recognition.shard_files import shard_of
 
 Strategy = Literal["classification", "transfer", "combined"]
-Optimizer = Literal["sgd", "adamw"]
+Optimizer = Literal["sgd", "adamw", "muon"]
 _MAX_GRADIENT_NORM = 5.0  # SFace's; there it bounds the network alone, here its head with it
 _ROUNDING = 1e-9  # a share of the epochs, times the epochs, may come out just below the epoch
 _WARM_UP = 0.05  # share of the training over which the learning rate rises from 0
@@ -38,8 +39,8 @@ class TrainingConfig:
         batch: images a step, over all processes together.
         lr: highest learning rate; without milestones it rises over the first twentieth and then falls along a cosine
             to 0.
-        optimizer: sgd with momentum, or adamw (arXiv 1711.05101) with torch's own betas; class centres of which a step
-            sees a sample learn by SGD alone.
+        optimizer: sgd with momentum, adamw (arXiv 1711.05101) with torch's own betas, or muon (``muon.Muon``) for the
+            network's kernels and Adam for the rest; class centres of which a step sees a sample learn by SGD alone.
         momentum: of SGD.
         weight_decay: of convolution and linear weights and class centres; other parameters are left free.
         images_per_class: K of the batches of losses that learn from pairs; others see every image once an epoch.
@@ -278,7 +279,12 @@ def learning_rate_factor(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - _WARM_UP) / (1 - _WARM_UP))))
 
 
-def _optimizer(student: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+def _optimizer(student: Student, config: TrainingConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "muon":
+        kernels = [p for p in student.network.parameters() if p.ndim > 1]
+        known = {id(p) for p in kernels}
+        others = [p for p in student.parameters() if id(p) not in known]
+        return Muon(kernels, others, lr=config.lr, weight_decay=config.weight_decay)
     groups = _parameter_groups(student, config.weight_decay)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, fused=True)

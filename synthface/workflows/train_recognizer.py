@@ -103,7 +103,8 @@ class Options(Compute):
         minutes: train at most this long; the learning rate's schedule ends with it.
         batch: images a step, over all processes together.
         lr: highest learning rate.
-        optimizer: sgd with a momentum of 0.9, or adamw, whose rates are a hundredth or less of sgd's.
+        optimizer: sgd with a momentum of 0.9; adamw, whose rates are a hundredth or less of sgd's; or muon, which needs
+            about half the images (try --lr 0.05 --weight-decay 0.01).
         milestones: epochs, counted from 0, from which on the learning rate is a tenth of what it was; by default it
             rises over the first twentieth and then falls along a cosine.
         weight_decay: of kernels, matrices and class centres.
@@ -148,7 +149,7 @@ class Options(Compute):
     minutes: float | None = None
     batch: int = 128
     lr: float = 0.1
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     milestones: list[int] = field(default_factory=list)
     weight_decay: float = 5e-4
     augment: Literal["none", "flip", "light", "strong"] = "light"

@@ -170,6 +170,7 @@ def test_what_cannot_be_trained_is_refused(make_faceset, tmp_path, weights_file)
         ("arcface", {"past_pi": "easy", "grad": "detached"}, {}),
         ("cosface", {"sample_rate": 0.5}, {}),
         ("simplex", None, {}),
+        ("magface", None, {"optimizer": "muon", "lr": 0.02}),
     ],
 )
 def test_other_losses_train_and_resume_exactly(make_faceset, tmp_path, monkeypatch, loss, options, changes):
@@ -197,17 +198,19 @@ def test_other_losses_train_and_resume_exactly(make_faceset, tmp_path, monkeypat
     assert resumed == whole
 
 
-def test_adamw_learns_stands_in_the_record_and_refuses_sampled_centres(make_faceset, tmp_path):
+def test_other_optimizers_learn_stand_in_the_record_and_refuse_sampled_centres(make_faceset, tmp_path):
     people = make_faceset("train", identities=8)
-    for name, changes in (("adamw", {"optimizer": "adamw", "lr": 1e-3}), ("sgd", {})):
+    others = {name: {"optimizer": name, "lr": lr} for name, lr in (("adamw", 1e-3), ("muon", 0.02))}
+    for name, changes in (others | {"sgd": {}}).items():
         train_recognizer.run(_options(people, tmp_path / name, epochs=8, **changes))
         record = json.loads((tmp_path / name / "run.json").read_text())["made_by"]["config"]
         assert record.get("optimizer", "sgd") == name
         losses = [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         assert losses[-1] < 0.7 * losses[0]
-    sampled = _options(people, tmp_path / "no", optimizer="adamw", loss_options={"sample_rate": 0.5})
-    with pytest.raises(ConfigError, match="--optimizer adamw: spread or sampled"):
-        train_recognizer.run(sampled)
+    for name, changes in others.items():
+        sampled = _options(people, tmp_path / "no", **changes, loss_options={"sample_rate": 0.5})
+        with pytest.raises(ConfigError, match=f"--optimizer {name}: spread or sampled"):
+            train_recognizer.run(sampled)
     assert not (tmp_path / "no").exists()
 
 
