@@ -1,15 +1,24 @@
 """Progress bars: libraries give iterables, workflows put a bar around them."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
 def track(
-    items: Iterable[T], *, description: str, total: int | None = None, initial: int = 0, unit: str = "image"
+    items: Iterable[T],
+    *,
+    description: str,
+    total: int | None = None,
+    initial: int = 0,
+    unit: str = "image",
+    figures: Callable[[T], Mapping[str, float]] | None = None,
 ) -> Iterator[T]:
     """Yield the items with a bar on standard error; where that is no terminal, a line every half minute.
+
+    Of several processes the first draws its own, not each one over the others'.
 
     Args:
         items: what to go through.
@@ -17,13 +26,12 @@ def track(
         total: number of items, where ``len(items)`` does not say.
         initial: items that an earlier, interrupted run has done.
         unit: what an item is, in the singular.
+        figures: from an item to what the bar says of it.
     """
-    import sys
-
     from tqdm import tqdm
 
     interval = 0.2 if sys.stderr.isatty() else 30.0
-    yield from tqdm(
+    bar = tqdm(
         items,
         desc=description,
         total=total,
@@ -32,7 +40,17 @@ def track(
         mininterval=interval,
         maxinterval=interval,
         leave=True,
+        disable=not _is_first_process(),
     )
+    for item in bar:
+        if figures is not None:
+            bar.set_postfix({name: f"{value:.3g}" for name, value in figures(item).items()}, refresh=False)
+        yield item
+
+
+def _is_first_process() -> bool:
+    distributed = sys.modules.get("torch.distributed")  # what has not been imported has started no processes
+    return not (distributed and distributed.is_available() and distributed.is_initialized() and distributed.get_rank())
 
 
 def decode_bar(numbers: range) -> Iterator[int]:

@@ -157,6 +157,7 @@ def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: Face
             description=f"epoch {epoch + 1} of {options.epochs}",
             total=trainer.steps_per_epoch,
             unit="step",
+            figures=lambda step: {"loss": step.loss, "lr": step.lr},
         )
         reached = epoch_figures(list(bar))
         _check_finite(reached, fabric, epoch)
