@@ -191,7 +191,7 @@ def embed_sets(facesets: Mapping[str, FaceSet], options: Options) -> Sets:
 def _provenance(facesets: dict[str, FaceSet], sets: Sets, options: Options) -> dict[str, str]:
     hashes = {
         **{f"{role} manifest": faceset.manifest_sha256 for role, faceset in facesets.items()},
-        **{f"recogniser {name}": str(item.info["recognizer_sha256"]) for name, item in sets["synthetic"].items()},
+        **{f"recogniser {name}": sha256 for name, sha256 in _weights_of(sets).items()},
         "gates": sha256_json(to_json(options.gates)),
     }
     if options.generator is not None:
@@ -201,6 +201,10 @@ def _provenance(facesets: dict[str, FaceSet], sets: Sets, options: Options) -> d
     if options.attributes is not None:
         hashes["attributes"] = sha256_file(options.attributes)
     return hashes
+
+
+def _weights_of(sets: Sets) -> dict[str, str]:
+    return {name: str(item.info["recognizer_sha256"]) for name, item in sets["synthetic"].items()}
 
 
 def _audit(
@@ -213,7 +217,7 @@ def _audit(
     from synthface.privacy import audit
 
     config = options.gates
-    remediation = remediation_of(facesets)
+    remediation = remediation_of(facesets, _weights_of(sets))
     fabric = fabric_of(options)
     with first_process_first(fabric):
         signatures = {role: signatures_of(faceset) for role, faceset in facesets.items() if role != "train_other"}
@@ -264,16 +268,22 @@ def _audit(
     return result
 
 
-def remediation_of(facesets: FaceSets) -> "Remediation | None":
-    """Return what 'synthface clean' noted in the set that is audited, counted for this hold-out."""
+def remediation_of(facesets: FaceSets, weights: Mapping[str, str]) -> "Remediation | None":
+    """Return what 'synthface clean' noted in the set that is audited, counted for this hold-out.
+
+    Args:
+        facesets: sets by role.
+        weights: SHA-256 of the weights of each recogniser, so that one used under another name is known again.
+    """
     noted = facesets["synthetic"].info.get("remediation")
     if noted is None:
         return None
     from synthface.privacy.remediation import Remediation
 
     holdout = facesets["holdout"].manifest_sha256 if "holdout" in facesets else "none"
+    renamed = {name for name, sha256 in weights.items() if sha256 in noted.get("used_weights", [])}
     return Remediation(
         rounds=int(noted["audits"].get(holdout, 0)) + 1,
-        used_recognizers=tuple(noted["used_recognizers"]),
+        used_recognizers=tuple(sorted(renamed.union(noted["used_recognizers"]))),
         log_sha256=str(noted["log_sha256"]),
     )

@@ -45,6 +45,7 @@ class Options(Compute):
         train: FaceSet that the generator was trained on, to audit the result.
         holdout: FaceSet of people drawn at random from the same pool, never used.
         placebo: FaceSet of a third, disjoint group of real people.
+        train_other: FaceSet of other photos of the training people, as for the audit.
         report: folder for the audit of the result; default is OUT with -audit added.
     """
 
@@ -58,6 +59,7 @@ class Options(Compute):
     train: Path | None = None
     holdout: Path | None = None
     placebo: Path | None = None
+    train_other: Path | None = None
     report: Path | None = None
 
     def __post_init__(self) -> None:
@@ -87,8 +89,7 @@ def check_allowed(faceset: FaceSet, result: AuditResult, sealed: str | None) -> 
     """
     if result.synthetic_sha256 != faceset.manifest_sha256:
         raise AuditError(f"--audit {result.folder} belongs to another set than {faceset.root}; audit this one")
-    used = {*result.recognizers, *faceset.info.get("remediation", {}).get("used_recognizers", [])}
-    if sealed in used:
+    if sealed is not None and _had_a_part(faceset, result, sealed):
         raise AuditError(
             f"--sealed {sealed} has had a part in what was flagged; seal another, or audit without it first"
         )
@@ -99,6 +100,16 @@ def check_allowed(faceset: FaceSet, result: AuditResult, sealed: str | None) -> 
             f"{faceset.root} and the sets it comes from were audited {audits} times against this hold-out, the most "
             f"that is allowed; put other people aside, train without them and start again"
         )
+
+
+def _had_a_part(faceset: FaceSet, result: AuditResult, recognizer: str) -> bool:
+    """Say whether a recogniser decided what went, under this name or, by its weights, under another."""
+    from synthface.recognition.catalogue import find_weights
+
+    before = faceset.info.get("remediation", {})
+    if recognizer in {*result.recognizers, *before.get("used_recognizers", [])}:
+        return True
+    return find_weights(recognizer, flag="--sealed").sha256 in {*result.weights, *before.get("used_weights", [])}
 
 
 def audits_of(faceset: FaceSet, result: AuditResult) -> int:
@@ -155,6 +166,7 @@ def _write(faceset: FaceSet, result: AuditResult, taken: dict[str, str], options
         writer.info["remediation"] = {
             "audits": {**before.get("audits", {}), result.holdout_sha256: audits},
             "used_recognizers": sorted({*before.get("used_recognizers", []), *result.recognizers}),
+            "used_weights": sorted({*before.get("used_weights", []), *result.weights}),
             "sealed": options.sealed,
             "log_sha256": sha256_bytes(log),
         }
@@ -215,6 +227,7 @@ def _audit_again(result: AuditResult, options: Options) -> int:
             train=options.train,
             holdout=options.holdout,
             placebo=options.placebo,
+            train_other=options.train_other,
             recognizers=[*result.recognizers, *([options.sealed] if options.sealed else [])],
             out=options.report or options.out.with_name(options.out.name + "-audit"),
             gates=AuditConfig(**result.config),

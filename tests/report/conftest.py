@@ -12,14 +12,18 @@ from synthface.workflows import audit
 
 @pytest.fixture
 def sets(tmp_path, monkeypatch):
-    """A folder with train, holdout and placebo of 40 people each; embedding is stood in for."""
+    """A folder with train, holdout and placebo of 40 people each; embedding is stood in for.
+
+    Every recogniser has weights of its own, but "copy of NAME" has those of NAME.
+    """
+
+    def known(name, flag="--recognizer"):
+        sha256 = sha256_of(name.removeprefix("copy of "))
+        return SimpleNamespace(name=name, sha256=sha256, description={"trained_on": "patterns"})
+
     monkeypatch.setattr(audit, "embed_faceset", fake_embed)
     monkeypatch.setattr(audit, "acquire", lambda facesets: Acquisition((), 0.0))  # patterns are no faces
-    monkeypatch.setattr(
-        catalogue,
-        "find_weights",
-        lambda name: SimpleNamespace(name=name, sha256=sha256_of(name), description={"trained_on": "patterns"}),
-    )
+    monkeypatch.setattr(catalogue, "find_weights", known)
     for role in ("train", "holdout", "placebo"):
         make(tmp_path, role, {f"Real {role} {k:02d}": f"{role}{k}" for k in range(40)})
     return tmp_path

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from drawn_people import GATES, make, options
+from drawn_people import GATES, make, options, sha256_of
 
 from synthface.core.errors import AuditError, ConfigError
 from synthface.core.hashing import sha256_bytes, sha256_file
@@ -32,6 +32,7 @@ def write_audit(folder, faceset, classes, images, name="audit"):
         "made_by": {
             "inputs": {
                 "synthetic manifest": faceset.manifest_sha256,
+                "recogniser one": sha256_of("one"),
                 "holdout manifest": FaceSet.load(folder / "holdout").manifest_sha256,
             }
         },
@@ -84,9 +85,14 @@ def test_every_step_is_in_the_log_and_the_log_in_the_record(flagged_set):
 
 
 def test_the_sealed_recogniser_has_no_say(flagged_set):
-    with pytest.raises(AuditError, match="--sealed one has had a part"):
-        run(flagged_set, sealed="one")
+    for name in ("one", "copy of one"):
+        with pytest.raises(AuditError, match=f"--sealed {name} has had a part"):
+            run(flagged_set, sealed=name)
     assert not (flagged_set / "cleaned").exists()
+    run(flagged_set, sealed="three")
+    cleaned = FaceSet.load(flagged_set / "cleaned")
+    weights = {name: sha256_of(name.removeprefix("copy of ")) for name in ("copy of one", "three")}
+    assert audit.remediation_of({"synthetic": cleaned}, weights).used_recognizers == ("copy of one", "one")
 
 
 def test_a_hold_out_is_used_three_times_and_no_more(flagged_set):
@@ -130,6 +136,8 @@ def test_a_leak_is_found_taken_out_and_judged_by_a_sealed_recogniser(sets, quick
     named = {*first.flagged_classes, *(path.split("/")[1] for path in first.flagged_images)}
     assert {"new-05", "new-11"} <= named
     roles = {role: sets / role for role in ("train", "holdout", "placebo")}
+    people = {f"Real train {k:02d}": f"train{k}" for k in range(4)}
+    roles["train_other"] = make(sets, "other", people).root
     code = run(sets, audit=sets / "out", sealed="three", **roles)
     again = json.loads((sets / "cleaned-audit" / "audit.json").read_text())
     assert code == audit.EXIT_CODES[again["verdict"]]
@@ -138,6 +146,7 @@ def test_a_leak_is_found_taken_out_and_judged_by_a_sealed_recogniser(sets, quick
     assert again["remediation"]["rounds"] == 2
     assert again["gates"]["A8"]["applicable"]
     assert again["flagged"] == []
+    assert again["kinds"]["train_other"] == "real"
 
 
 def test_images_are_made_again_with_new_seeds(sets, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ class AuditResult:
         sha256: of its audit.json.
         verdict: PASS, FAIL or INCONCLUSIVE.
         recognizers: names, in the order used.
+        weights: SHA-256 of their weights.
         config: the limits that applied.
         flagged_classes: synthetic identities that the alarm names.
         flagged_images: why each flagged image is, by its path.
@@ -31,6 +32,7 @@ class AuditResult:
     sha256: str
     verdict: str
     recognizers: tuple[str, ...]
+    weights: tuple[str, ...]
     config: dict[str, Any]
     flagged_classes: tuple[str, ...]
     flagged_images: dict[str, str]
@@ -53,6 +55,7 @@ def read_audit(folder: Path) -> AuditResult:
             sha256=sha256_file(path),
             verdict=result["verdict"],
             recognizers=tuple(result["recognizers"]),
+            weights=tuple(inputs[f"recogniser {name}"] for name in result["recognizers"]),
             config=dict(result["config"]),
             flagged_classes=tuple(result["flagged"]),
             flagged_images={item["image"]: item["why"] for item in result["flagged_images"]},
