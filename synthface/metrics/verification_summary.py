@@ -10,6 +10,7 @@ from synthface.core.errors import DataError
 from synthface.metrics.intervals import bootstrap_by_identity
 from synthface.metrics.verification import (
     Floats,
+    allowed_false_matches,
     auc,
     equal_error_rate,
     fisher_ratio,
@@ -54,6 +55,16 @@ class ScoredPairs:
     def non_mated(self) -> Floats:
         """Scores of the non-mated pairs."""
         return self.scores[~self.same]
+
+
+def too_few_for(n_non_mated: int) -> list[str]:
+    """Return a sentence for each FMR of ``FMR_POINTS`` of which so many non-mated pairs cannot show one false match."""
+    return [
+        f"{n_non_mated:,} non-mated pairs are too few for an FMR of {name} ({round(1 / fmr):,} are needed): the TMR "
+        "there is that without any false match"
+        for name, fmr in FMR_POINTS.items()
+        if not allowed_false_matches(fmr, n_non_mated)
+    ]
 
 
 def summarise(pairs: ScoredPairs, *, n_replicates: int = 1000, seed: int = 0) -> dict[str, Any]:

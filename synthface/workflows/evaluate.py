@@ -175,7 +175,7 @@ def _record(options: Options, faceset: FaceSet, recognizers: dict[str, str]) -> 
 def _evaluate(
     options: Options, pairs: PairList, scored: Mapping[str, Scored], record: dict[str, Any]
 ) -> dict[str, Any]:
-    from synthface.metrics.verification_summary import ScoredPairs, summarise
+    from synthface.metrics.verification_summary import ScoredPairs, summarise, too_few_for
     from synthface.report.verification_page import write_verification_page
 
     per_recognizer, by_kind = {}, {}
@@ -188,6 +188,8 @@ def _evaluate(
         by_kind[name] = (listed.mated, listed.non_mated)
     alone = next(iter(per_recognizer.values())) if len(per_recognizer) == 1 else {}
     results: dict[str, Any] = {**alone, "recognizers": per_recognizer, "made_by": record}
+    if remarks := too_few_for(int((~pairs.same).sum())):
+        results["remarks"] = remarks
     with atomic_folder(options.out) as folder:
         write_verification_page(folder, results, by_kind)
         scores: dict[str, Any] = {name: found.scores for name, found in scored.items()}
@@ -206,4 +208,4 @@ def _table(results: dict[str, Any]) -> str:
         rows.append([name, str(values["n_pairs"]), str(values["n_missing"]), *cells])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in (*lines, *results.get("remarks", ())))

@@ -12,6 +12,7 @@ from synthface.core.errors import ConfigError, DataError
 from synthface.data import FaceSetWriter
 from synthface.data.formats.verification_bin import write_verification_bin
 from synthface.data.images import decode_image, encode_png, resize_image
+from synthface.metrics.verification_summary import too_few_for
 from synthface.recognition import load_recognizer
 from synthface.recognition.weights import write_network
 from synthface.workflows import evaluate
@@ -26,6 +27,12 @@ def _write_pairs(path, *, folds=2, mated=4, extra_missing=0):
         lines += [f"P{k}\t1\tP{k + 1}\t{2 + fold}" for k in range(mated)]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def test_only_what_pairs_cannot_show_is_remarked_on():
+    assert len(too_few_for(99)) == 2
+    assert [text.partition(" of ")[2][:4] for text in too_few_for(999)] == ["1e-3"]
+    assert too_few_for(1000) == []
 
 
 def _options(faceset, weights_file, tmp_path, **changes):
@@ -43,6 +50,11 @@ def test_results_hold_every_figure_and_come_from_the_right_images(make_faceset, 
         assert 0 <= low <= high <= 1
     assert (results["n_pairs"], results["n_missing"]) == (16, 0)
     assert results["recognizers"]["tiny"]["eer"] == results["eer"]
+    page = (tmp_path / "results" / "index.html").read_text()
+    for remark, needed in zip(results["remarks"], ("(100 are needed)", "(1,000 are needed)"), strict=True):
+        assert remark.startswith("8 non-mated pairs are too few for an FMR of 1e-")
+        assert needed in remark
+        assert remark in page
     scores = np.load(tmp_path / "results" / "scores.npz")["tiny"]
     recognizer = load_recognizer(weights_file)
     first, second = recognizer.embed(faces.read_images([0, 1], 32, 32))  # P0_0001 and P0_0002: the first pair
