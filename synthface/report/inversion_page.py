@@ -38,7 +38,8 @@ _FMR = "1e-3"  # where the literature on template inversion quotes its success r
 def write_inversion_pages(folder: Path, results: Mapping[str, Any], pictures: Pictures, history: History) -> None:
     """Write the contact sheet, ``progress.png`` and ``.gif``, the curves, ``index.html`` and ``report_public.html``.
 
-    The public page shows no photo, and of real people no image made from their embeddings either.
+    The public page shows no photo, of real people no image made from their embeddings either, and no images of people
+    who do not exist where a recogniser takes one of them for a real face.
 
     Args:
         folder: where to.
@@ -55,8 +56,9 @@ def write_inversion_pages(folder: Path, results: Mapping[str, Any], pictures: Pi
         if svg:
             (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
     rows = score_rows(results)
+    resembling = any(found["images_matching_real"] for found in (results["separation"] or {}).values())
     for file, public in (("index.html", False), ("report_public.html", True)):
-        shown = not (public and pictures.show_real_people)
+        shown = not (public and (pictures.show_real_people or resembling))
         page = render_page(
             "inversion.html",
             results=results,
@@ -75,6 +77,7 @@ def write_inversion_pages(folder: Path, results: Mapping[str, Any], pictures: Pi
             progress=image_uri(progress_sheet(pictures, with_sources=not public)) if shown else None,
             has_photos=pictures.sources is not None and not public,
             of_real_people=pictures.show_real_people,
+            resembling=resembling,
             n_shown=MOST_SHOWN,
             detector=_detector(results),
             realigned=realigned_note(results),

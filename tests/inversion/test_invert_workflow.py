@@ -4,11 +4,13 @@ import importlib.resources
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import inversion
+from inversion.separation import measure_separation
 from synthface.cli import main
 from synthface.core import atomic
 from synthface.core.errors import WeightsError
@@ -270,7 +272,14 @@ def test_between_two_people(faces: Path, recognizers: list[str], tmp_path: Path)
     assert 0 < results_of(tmp_path / "out")["targets"]["angle_degrees"] < 180
 
 
-def test_people_who_do_not_exist(faces: Path, recognizers: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("resembling", [0, 1])
+def test_people_who_do_not_exist(
+    faces: Path, recognizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resembling: int
+) -> None:
+    def measured(*arguments: Any) -> dict[str, Any]:
+        return measure_separation(*arguments) | {"images_matching_real": resembling}
+
+    monkeypatch.setattr("inversion.separation.measure_separation", measured)
     command = ["invert", "--recognizer", recognizers[0], "--faces", str(faces), "--steps", "2"]
     command += [
         "--judges",
@@ -297,7 +306,9 @@ def test_people_who_do_not_exist(faces: Path, recognizers: list[str], tmp_path: 
     assert set(results["separation"]) == {"tiny0", "tiny1"}
     assert all(found["n_pairs"] == 8 * 7 // 2 - 4 for found in results["separation"].values())
     assert results["judges"] == {}
-    assert "src=" in (tmp_path / "out" / "report_public.html").read_text()  # nobody to protect
+    public = (tmp_path / "out" / "report_public.html").read_text()
+    assert ("src=" in public) == (not resembling)  # is there anybody to protect?
+    assert ("takes at least one of the images for a real face" in public) == bool(resembling)
 
     from synthface.workflows.embed import embed_faceset
 
