@@ -161,6 +161,11 @@ class Trainer:
         self._teacher: NDArray[np.float32] | None = None
 
     @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """What is learnt from, [N, S, S, 3]."""
+        return self._data.pixels
+
+    @property
     def finished(self) -> bool:
         """Whether the epochs or the minutes are used up."""
         return self.next_epoch >= self._config.epochs or self._progress(0) >= 1

@@ -146,6 +146,7 @@ def _make_head(
 
 def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: FaceSet | None) -> dict[str, Any]:
     """Run the epochs that are left; return the last one's figures."""
+    from synthface.recognition.embedding_faults import embedding_faults
     from synthface.recognition.training import epoch_figures
 
     metrics = folder.metrics(trainer.next_epoch) if fabric.is_global_zero else []
@@ -167,6 +168,8 @@ def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: Face
             if options.keep_epochs:
                 _keep(folder, trainer, epoch)
             logger.info("  %s", "  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+            for fault in embedding_faults(trainer.student.network, trainer.student.head, trainer.pixels):
+                logger.warning("after epoch %d %s", epoch + 1, fault)
         folder.save(fabric, trainer)
         fabric.barrier()
     return figures
