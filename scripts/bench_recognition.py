@@ -41,7 +41,8 @@ from synthface.recognition.losses import LOSSES
 from synthface.recognition.network_config import ARCHITECTURE_OF, NetworkConfig
 from synthface.recognition.networks import build_network
 from synthface.recognition.recognizer import Recognizer
-from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
+from synthface.recognition.student import Student
+from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
 
 Call = tuple[int, Callable[[], Any]]  # images, and what takes them through
 PHASES = ("embedding", "training")

@@ -12,7 +12,7 @@ from synthface.recognition.losses.centre_table import CentreTable
 from synthface.recognition.losses.recognition_loss import sum_across_processes
 from synthface.recognition.losses.subcentres import images_to_drop
 from synthface.recognition.recognizer import Recognizer
-from synthface.recognition.training import Student
+from synthface.recognition.student import Student
 
 
 def images_far_from_their_class(student: Student, faceset: FaceSet) -> list[str] | None:

@@ -1,6 +1,5 @@
 """Training a recogniser: classification, transfer from a teacher's embeddings, or both (the strategies of SFace)."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -9,19 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from synthface.core.errors import ConfigError
 from synthface.recognition.augmentation import PRESETS, EpochAugmentation
 from synthface.recognition.batches import Batches, MixedBatches, PairBatches, ShuffledBatches
 from synthface.recognition.clipping import clip_gradients
-from synthface.recognition.losses import RecognitionLoss
 from synthface.recognition.losses.centre_table import CentreTable
 from synthface.recognition.muon import Muon
-from synthface.recognition.networks import Network
 from synthface.recognition.shard_files import shard_of
+from synthface.recognition.student import Student
 
 Strategy = Literal["classification", "transfer", "combined"]
 Optimizer = Literal["sgd", "adamw", "muon"]
@@ -83,41 +80,6 @@ class TrainingData:
     teacher: Callable[[int], NDArray[np.float32]] | None = None
     parts: NDArray[np.int64] | None = None
     attributes: NDArray[np.int64] | None = None
-
-
-class Student(nn.Module):
-    """Network and losses in one module, so that every process computes its share in one forward pass.
-
-    Args:
-        network: what is trained.
-        head: the classification loss, or None.
-        distil_weight: weight of 1 - cos(student, teacher), which is the same whatever the size of an embedding: SFace's
-            mean squared difference of D unit numbers is 2 / D of it, so 10000 of that at D = 512 are 39.06 here.
-        half: compute the network in bfloat16 where autocast does; weights, losses and the optimiser stay in float32.
-    """
-
-    def __init__(
-        self, network: Network, head: RecognitionLoss | None, distil_weight: float = 1.0, *, half: bool = False
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.head = head
-        self.distil_weight = distil_weight
-        self.in_half = half  # ``half`` is a method of every module
-
-    def forward(
-        self, images: Tensor, labels: Tensor, teacher: Tensor | None, attributes: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss and its two parts (classification, 1 - cos to the teacher), 0 where one is not used."""
-        precision = torch.autocast(images.device.type, torch.bfloat16) if self.in_half else contextlib.nullcontext()
-        with precision:
-            x = self.network(images * self.network.config.pixel_scale)
-        x = x.float()
-        zero = x.new_zeros(())
-        known = () if attributes is None else (attributes,)
-        classification = zero if self.head is None else self.head(x, labels, *known)
-        transfer = zero if teacher is None else 1 - F.cosine_similarity(x, teacher).mean()
-        return classification + self.distil_weight * transfer, classification, transfer
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path, PurePosixPath
 
-from synthface.core.atomic import partial_path
 from synthface.core.cache_folder import cache_folder
 from synthface.core.errors import DataError
 from synthface.core.hashing import sha256_file
@@ -50,20 +49,23 @@ def open_bin(path: Path) -> tuple[FaceSet, list[PairRow], list[int]]:
     Raises:
         DataError: not such a file, or one of its images is none.
     """
+    from filelock import FileLock
+
     from synthface.data.formats import VerificationBin
     from synthface.data.formats.facesets import FaceSetSink
 
     pairs = VerificationBin.open(path)
     folder = cache_folder("verification") / sha256_file(path)[:32]
-    if not folder.exists():
-        partial_path(folder).parent.mkdir(parents=True, exist_ok=True)
-        sink = FaceSetSink(folder, kind="real", record={"command": "evaluate", "config": {}, "inputs": {}})
-        try:
-            for item in pairs.items():
-                sink.add(item)
-            sink.finish()
-        finally:
-            sink.close()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):  # one process fills the cache, others wait
+        if not folder.exists():
+            sink = FaceSetSink(folder, kind="real", record={"command": "evaluate", "config": {}, "inputs": {}})
+            try:
+                for item in pairs.items():
+                    sink.add(item)
+                sink.finish()
+            finally:
+                sink.close()
     # the images' names are numbered, so the manifest's order is the file's
     rows = [(2 * k, 2 * k + 1, same) for k, same in enumerate(pairs.same)]
     return FaceSet.load(folder), rows, pairs.folds()

@@ -15,7 +15,8 @@ from synthface.presets import preset_names
 from synthface.recognition import load_recognizer
 from synthface.recognition.network_config import NetworkConfig
 from synthface.recognition.networks import build_network
-from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
+from synthface.recognition.student import Student
+from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
 from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import Options
 from synthface.workflows.training_recognizers.several_seeds import summarise_seeds

@@ -64,7 +64,8 @@ def make_trainer(options: "Options", faceset: FaceSet, shape: NetworkConfig, fab
     """Return the ``Trainer``; what cannot be trained is refused here, before anything is written."""
     from synthface.data.image_cache import image_cache
     from synthface.recognition.batch_statistics import with_shared_batch_norms
-    from synthface.recognition.training import Student, Trainer, TrainingConfig, TrainingData
+    from synthface.recognition.student import Student
+    from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
 
     known = None if options.attributes is None else _attributes(options, options.attributes, faceset)
     dim = shape.embedding_dim
