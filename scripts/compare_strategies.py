@@ -45,13 +45,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=STRATEGIES)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--network", default="patchresnet", help="the student, as train-recognizer's --network")
-    parser.add_argument("--side", type=int, default=48, help="pixels a side that the student sees")
+    parser.add_argument("--side", type=int, default=64, help="pixels a side that the student sees")
     parser.add_argument("--width", type=float, default=1.0, help="factor on the network's channels")
     parser.add_argument("--embedding-dim", type=int, default=128, help="of the teacher, so of the student")
     parser.add_argument("--whiten-teacher", type=float, default=0.25, help="as in train-recognizer")
     parser.add_argument("--images-seen", type=int, default=150_000, help="in each training, over its epochs")
-    parser.add_argument("--lr", type=float, default=0.1)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--optimizer", default="muon")
+    parser.add_argument("--lr", type=float, default=0.05)
+    parser.add_argument("--weight-decay", type=float, default=0.02)
+    parser.add_argument("--augment", default="flip")
+    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--loss", default="cosface")
     parser.add_argument("--compile", action="store_true", help="pays for mobilefacenet, slows patchresnet")
     parser.add_argument("--no-half", action="store_true", help="train in float32")
@@ -108,7 +111,10 @@ def _settings(arguments: argparse.Namespace, strategy: str) -> dict[str, Any]:
         "width": arguments.width,
         "embedding_dim": arguments.embedding_dim,
         "batch": arguments.batch,
+        "optimizer": arguments.optimizer,
         "lr": arguments.lr,
+        "weight_decay": arguments.weight_decay,
+        "augment": arguments.augment,
         "compile": arguments.compile,
         "half": not arguments.no_half,
     }
@@ -147,8 +153,8 @@ def markdown(rows: list[dict[str, Any]], size: dict[str, float], arguments: argp
     """Return the table."""
     lines = [
         f"Student: {arguments.network} x {arguments.width:g} at {arguments.side} px, {size['parameters']:,} "
-        f"parameters, {size['flops'] / 1e6:.0f} MFLOP an image, batches of {arguments.batch} at a learning rate of "
-        f"{arguments.lr:g}, {arguments.loss} where there are labels. Teacher {arguments.teacher}, whitened by "
+        f"parameters, {size['flops'] / 1e6:.0f} MFLOP an image, batches of {arguments.batch}, {arguments.optimizer} at a "
+        f"rate of {arguments.lr:g}, augmentation {arguments.augment}, {arguments.loss} where there are labels. Teacher {arguments.teacher}, whitened by "
         f"{arguments.whiten_teacher:g}; its own training people are not left out of the pairs.",
         "",
         "| set | images | people | strategy | epochs | accuracy % | 95 % interval | seeds | AUC | target % | seconds |",
