@@ -153,8 +153,9 @@ def markdown(rows: list[dict[str, Any]], size: dict[str, float], arguments: argp
     """Return the table."""
     lines = [
         f"Student: {arguments.network} x {arguments.width:g} at {arguments.side} px, {size['parameters']:,} "
-        f"parameters, {size['flops'] / 1e6:.0f} MFLOP an image, batches of {arguments.batch}, {arguments.optimizer} at a "
-        f"rate of {arguments.lr:g}, augmentation {arguments.augment}, {arguments.loss} where there are labels. Teacher {arguments.teacher}, whitened by "
+        f"parameters, {size['flops'] / 1e6:.0f} MFLOP an image, batches of {arguments.batch}, "
+        f"{arguments.optimizer} at a rate of {arguments.lr:g}, augmentation {arguments.augment}, {arguments.loss} "
+        f"where there are labels. Teacher {arguments.teacher}, whitened by "
         f"{arguments.whiten_teacher:g}; its own training people are not left out of the pairs.",
         "",
         "| set | images | people | strategy | epochs | accuracy % | 95 % interval | seeds | AUC | target % | seconds |",
