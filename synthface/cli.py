@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import errno
 import importlib
 import logging
 import sys
@@ -37,6 +38,8 @@ COMMANDS = {
     "regenerate": "the images of a set made again from its manifest, and compared byte for byte",
     "verify": "check every hash and mark of a FaceSet or a release",
 }
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 EXIT_USAGE = 3
 EXIT_PIPE = 141  # as if SIGPIPE had ended it: whoever reads the output has gone, and the result is not known
 
@@ -73,6 +76,12 @@ def _run(command: str, arguments: list[str]) -> int:
         return _fail("interrupted; run the same command again to go on where it stopped", code=130)
     except BrokenPipeError:
         return EXIT_PIPE
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            return _fail(f"no room to write ({error}); make some and run the same command again to go on")
+        if error.errno in _NO_ACCESS:
+            return _fail(f"the system does not allow it ({error}); give a file or folder that may be read and written")
+        raise
 
 
 def parse_options(command: str, workflow: types.ModuleType, arguments: list[str]) -> Any:

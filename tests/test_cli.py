@@ -174,3 +174,34 @@ def test_a_faceset_of_the_wrong_kind_is_refused(tiny_faceset: Path, capsys: pyte
 def test_a_wrong_value_is_named_with_its_flag(words, said, capsys):
     assert main(words) == 3
     assert said in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    command = [sys.executable, "-m", "synthface", "generate", "--classes", "0-1", "--per-class", "2"]
+    command += ["--out", str(tmp_path / "few")]
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+
+    stopped = subprocess.run(command, capture_output=True, text=True, preexec_fn=little_room)
+    assert stopped.returncode == 3
+    last = stopped.stderr.splitlines()[-1]
+    assert last.startswith("synthface: error: no room to write (")
+    assert last.endswith("make some and run the same command again to go on")
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert len(list((tmp_path / "few").rglob("*.png"))) == 4
+
+
+def test_what_the_system_forbids_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forbidden(options: object) -> None:
+        raise PermissionError(13, "Permission denied", "faces")
+
+    monkeypatch.setattr(_workflow("verify"), "run", forbidden)
+    assert main(["verify", "faces"]) == 3
+    shown = capsys.readouterr().err
+    assert "the system does not allow it" in shown
+    assert "'faces'" in shown
+    assert shown.count("\n") == 1

@@ -37,8 +37,14 @@ def image_cache(
 
 def _build(faceset: FaceSet, height: int, width: int, path: Path, through: Callable[[range], Iterable[int]]) -> None:
     working = partial_path(path).with_suffix(f".partial-{os.getpid()}")  # two builders at once do not meet
-    pixels = np.lib.format.open_memmap(working, mode="w+", dtype=np.uint8, shape=(len(faceset), height, width, 3))
-    for index in through(range(len(faceset))):
-        pixels[index] = faceset.read_images([index], height, width)[0]
-    pixels.flush()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(faceset), height, width, 3)}
+    try:
+        # Written, not mapped: on a full disk a write is an error, and a page that finds no room kills the process.
+        with working.open("wb") as stream:
+            np.lib.format.write_array_header_1_0(stream, header)
+            for index in through(range(len(faceset))):
+                stream.write(faceset.read_images([index], height, width)[0].tobytes())
+    except BaseException:
+        working.unlink(missing_ok=True)
+        raise
     working.replace(path)

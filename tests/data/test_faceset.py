@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 
 import numpy as np
@@ -198,3 +199,17 @@ def test_the_image_cache_holds_every_image_once(tmp_path, monkeypatch):
     for record in faces.records:
         (faces.root / record.path).unlink()
     np.testing.assert_array_equal(image_cache(faces, 8, 8), pixels)  # no image is read a second time
+
+
+def test_an_image_cache_that_finds_no_room_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHFACE_CACHE", str(tmp_path / "cache"))
+    faces = make(tmp_path / "set")
+
+    def until_it_is_full(numbers):
+        yield 0
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        image_cache(faces, 8, 8, through=until_it_is_full)
+    assert list((tmp_path / "cache" / "images").iterdir()) == []
+    np.testing.assert_array_equal(image_cache(faces, 8, 8), faces.read_images(range(3), 8, 8))
