@@ -41,6 +41,9 @@ synthface evaluate --faces split/holdout --scores quality-aware --fit split/trai
 """
 
 
+_BESIDE_SCORES = frozenset({"same", "folds", "rows", "file"})  # the last is numpy's
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(Compute):
     """Options of ``synthface evaluate``.
@@ -114,6 +117,8 @@ def run(options: Options) -> int:
         raise ConfigError(
             "--recognizer: two of them have one name; rename a file or a run, the results are kept by name"
         )
+    for taken in sorted(_BESIDE_SCORES & {file.name for file in weights.values()}):
+        raise ConfigError(f"--recognizer: scores.npz keeps something else by the name {taken}; rename the file or run")
     record = _record(options, faceset, {file.name: file.sha256 for file in weights.values()})
     existing = existing_results(options.out, "results.json", record)
     if existing is None:

@@ -170,3 +170,12 @@ def test_a_bin_set_is_judged_with_mirrored_images_too(weights_file, tmp_path, mo
     np.testing.assert_allclose(np.load(tmp_path / "results" / "scores.npz")["tiny"], expected, atol=1e-5)
     plain = load_recognizer(weights_file).embed(seen)
     assert max(abs(float(plain[a] @ plain[b]) - score) for (a, b, _), score in zip(pairs, expected, strict=True)) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["same", "file"])
+def test_a_name_that_the_scores_file_needs_itself_is_refused(make_faceset, weights_file, tmp_path, name):
+    renamed = tmp_path / f"{name}.safetensors"
+    renamed.write_bytes(weights_file.read_bytes())
+    with pytest.raises(ConfigError, match=f"something else by the name {name}"):
+        evaluate.run(_options(make_faceset("faces"), renamed, tmp_path))
+    assert not (tmp_path / "results").exists()
