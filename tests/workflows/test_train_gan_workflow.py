@@ -164,6 +164,26 @@ def test_an_identity_player_takes_part_and_should_not_judge_itself(
 
 
 @pytest.mark.usefixtures("_no_curves")
+def test_a_run_goes_on_where_the_players_recogniser_has_moved_and_its_files_name_no_folder(
+    tiny_faceset: Path, tmp_path: Path
+) -> None:
+    from gan.config import IdentityConfig, TrainingConfig
+    from synthface.models import RECOGNIZER, shipped_model
+
+    plain = TrainingConfig(batch=8, micro_batch=4, compile=False)
+    for kimg, place in ((0.008, "first"), (0.016, "second")):
+        (tmp_path / place).mkdir()
+        copy = tmp_path / place / "player.safetensors"
+        copy.write_bytes(shipped_model(RECOGNIZER).read_bytes())
+        training = replace(plain, identity=IdentityConfig(form="centre", recognizer=str(copy)))
+        resume = place == "second"
+        train_gan.run(_options(tiny_faceset, tmp_path / "run", training=training, kimg=kimg, resume=resume))
+    settings = read_header(tmp_path / "run" / FILE_NAME)["info"]["training"]
+    assert settings["identity"]["recognizer"] == "player"
+    assert str(tmp_path) not in (tmp_path / "run" / "run.json").read_text()
+
+
+@pytest.mark.usefixtures("_no_curves")
 def test_a_feature_discriminator_takes_part(tiny_faceset: Path, tmp_path: Path) -> None:
     from gan.config import FeatureConfig, TrainingConfig
 

@@ -1,6 +1,5 @@
 """Where a generator comes from: the hashes of what a run reads, its record, and the header of its weights."""
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +82,7 @@ class Origin:
 
     def header(self, options: "Options", trainer: "GanTrainer") -> dict[str, Any]:
         """Return the facts that travel with the weights."""
-        training = dataclasses.asdict(options.training)
+        training = _training(options)
         begun = {} if self.seen_before is None else {"begun_from_sha256": self.inputs["init"]}
         before = {} if self.seen_before is None else {"seen_images_before": self.seen_before}
         return {
@@ -91,7 +90,7 @@ class Origin:
             "class_order": "sorted identities of that FaceSet",
             "seen_images": trainer.seen_images,
             "seed": options.seed,
-            "training": {key: value for key, value in training.items() if key != "compile"},
+            "training": training,
             # It knows the faces that this one was trained on, too.
             **begun,
             **before,
@@ -100,9 +99,20 @@ class Origin:
 
 def _what_decides(options: "Options") -> dict[str, Any]:
     """Return the options that decide the numbers: not where it runs, how long, or how it is watched."""
-    decides = {"network": to_json(options.network), "training": to_json(options.training), "seed": options.seed}
-    decides["training"].pop("compile")
-    return decides
+    return {"network": to_json(options.network), "training": _training(options), "seed": options.seed}
+
+
+def _training(options: "Options") -> dict[str, Any]:
+    """Return the settings of the training; recognisers by their names, since a file may move and its hash tells."""
+    from synthface.recognition.catalogue import find_weights
+    from synthface.workflows.gan_training.frozen_networks import frozen_recognizers
+
+    settings: dict[str, Any] = to_json(options.training)
+    settings.pop("compile")
+    names = {name: find_weights(name).name for name in frozen_recognizers(options.training).values()}
+    for player in ("identity", "features"):
+        settings[player]["recognizer"] = names.get(settings[player]["recognizer"], settings[player]["recognizer"])
+    return settings
 
 
 def _read_record(run: Path) -> dict[str, Any]:
