@@ -232,10 +232,11 @@ def _faceset_info(manifest: bytes) -> dict[str, bytes]:
 
 
 def _audit(_: Path) -> dict[str, bytes]:
+    inputs = dict.fromkeys(("synthetic manifest", "recogniser a", "recogniser b"), "0" * 64)
     result = {
         "format": "synthface-audit", "version": 2, "verdict": "PASS", "claim": "No leak.", "recognizers": ["a", "b"],
         "config": {"alpha": 0.01}, "flagged": ["p0"], "flagged_images": [{"image": "images/p0/0.png", "why": "A3"}],
-        "copies": [], "made_by": {"inputs": {"synthetic manifest": "0" * 64}, "config": {}},
+        "copies": [], "made_by": {"inputs": inputs, "config": {}},
         "sizes": {"train": {"images": 3, "identities": 2}}, "not_concluded": [],
         "gates": {"A1": {"id": "A1", "title": "t", "kind": "leak", "passed": True, "applicable": True, "checks": []}},
     }  # fmt: skip

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from synthface.recognition.losses.magnitude import MagFaceHead
 from synthface.recognition.networks import Network
+from synthface.recognition.quantisation import ActivationQuantiser
 from synthface.recognition.recognizer import unit_and_norms
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ def embedding_faults(network: Network, head: "RecognitionLoss | None", pixels: N
 def _as_the_loss_sees_them(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return raw embeddings by the batch's own statistics: running ones are late at the beginning."""
     watched = copy.deepcopy(network).train()
-    for module in watched.modules():
-        if isinstance(module, torch.nn.SyncBatchNorm):  # would wait for the other processes
+    for module in watched.modules():  # some layers would wait for the other processes, which are not here
+        if isinstance(module, torch.nn.SyncBatchNorm):
+            module.eval()
+            module.running_mean = module.running_var = None  # then it, too, takes the batch's own
+        elif isinstance(module, ActivationQuantiser):
             module.eval()
     device = next(watched.parameters()).device
     with torch.no_grad(), torch.random.fork_rng():  # dropout draws

@@ -31,7 +31,11 @@ def save_shards(folder: Path, epoch: int, tables: Tables) -> None:
     # Straight to the file: a part may be gigabytes, of which no second copy fits into memory.
     temporary = path.with_name(f".{path.name}.tmp")
     tensors = {f"{name}.{key}": value for name, table in tables.items() for key, value in table.named_buffers()}
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary)
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary)
+    except SafetensorError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"{path} cannot be written ({error}); make room and run the same command again") from None
     temporary.replace(path)
 
 

@@ -39,7 +39,8 @@ class TrainingConfig:
         optimizer: sgd with momentum, adamw (arXiv 1711.05101) with torch's own betas, or muon (``muon.Muon``) for the
             network's kernels and Adam for the rest; class centres of which a step sees a sample learn by SGD alone.
         momentum: of SGD.
-        weight_decay: of convolution and linear weights and class centres; other parameters are left free.
+        weight_decay: of convolution and linear weights and class centres; by muon, of the network's kernels alone;
+            other parameters are left free.
         images_per_class: K of the batches of losses that learn from pairs; others see every image once an epoch.
         augment: preset of ``augmentation.PRESETS``.
         milestones: epochs, counted from 0, from which on the learning rate is a tenth of what it was, without a rise

@@ -43,6 +43,7 @@ class Pictures:
         progress: [steps, m, H, W, 3] images of the first targets along the way.
         progress_steps: at which steps.
         show_real_people: whether the targets are real people, so that images of them are not for everybody.
+        beside_real_people: whether the collection that images are compared with shows real people.
     """
 
     sources: Images | None
@@ -50,6 +51,7 @@ class Pictures:
     progress: Images
     progress_steps: Sequence[int]
     show_real_people: bool
+    beside_real_people: bool = True
 
 
 def inversion_sheet(pictures: Pictures, *, with_sources: bool = True) -> Image.Image:

@@ -56,7 +56,9 @@ def write_inversion_pages(folder: Path, results: Mapping[str, Any], pictures: Pi
         if svg:
             (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
     rows = score_rows(results)
-    resembling = any(found["images_matching_real"] for found in (results["separation"] or {}).values())
+    resembling = pictures.beside_real_people and any(
+        found["images_matching_real"] for found in (results["separation"] or {}).values()
+    )
     for file, public in (("index.html", False), ("report_public.html", True)):
         shown = not (public and (pictures.show_real_people or resembling))
         page = render_page(

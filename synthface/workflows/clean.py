@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from synthface.core.errors import AuditError, ConfigError
+from synthface.core.errors import AuditError, ConfigError, WeightsError
 from synthface.core.hashing import canonical_json, sha256_bytes
 from synthface.core.run_record import run_record
 from synthface.data import FaceRecord, FaceSet, FaceSetWriter
@@ -69,27 +69,33 @@ class Options(Compute):
         if self.generator is not None and not self.regenerate:
             raise ConfigError("--generator is for --regenerate; give both or neither")
 
+    @property
+    def audits_again(self) -> bool:
+        """Whether the real sets are given, to audit the result."""
+        return self.train is not None and self.holdout is not None
+
 
 def run(options: Options) -> int:
     """Clean, then audit what is left."""
     faceset = FaceSet.load(options.faceset, kinds=("synthetic", "inverted"), flag="FACESET")
     result = read_audit(options.audit)
-    check_allowed(faceset, result, options.sealed)
+    check_allowed(faceset, result, options.sealed, audits_again=options.audits_again)
     taken = choose(faceset, result, options.drop)
     if is_first_process():
         _write(faceset, result, taken, options)
     return _audit_again(result, options)
 
 
-def check_allowed(faceset: FaceSet, result: AuditResult, sealed: str | None) -> None:
+def check_allowed(faceset: FaceSet, result: AuditResult, sealed: str | None, *, audits_again: bool) -> None:
     """Refuse to clean on a foreign audit, by the sealed recogniser, or once too often.
 
     Raises:
         AuditError: any of these.
+        WeightsError: the sealed recogniser, which is to audit here and now, is not there.
     """
     if result.synthetic_sha256 != faceset.manifest_sha256:
         raise AuditError(f"--audit {result.folder} belongs to another set than {faceset.root}; audit this one")
-    if sealed is not None and _had_a_part(faceset, result, sealed):
+    if sealed is not None and _had_a_part(faceset, result, sealed, needed=audits_again):
         raise AuditError(
             f"--sealed {sealed} has had a part in what was flagged; seal another, or audit without it first"
         )
@@ -102,14 +108,20 @@ def check_allowed(faceset: FaceSet, result: AuditResult, sealed: str | None) -> 
         )
 
 
-def _had_a_part(faceset: FaceSet, result: AuditResult, recognizer: str) -> bool:
+def _had_a_part(faceset: FaceSet, result: AuditResult, recognizer: str, *, needed: bool) -> bool:
     """Say whether a recogniser decided what went, under this name or, by its weights, under another."""
     from synthface.recognition.catalogue import find_weights
 
     before = faceset.info.get("remediation", {})
     if recognizer in {*result.recognizers, *before.get("used_recognizers", [])}:
         return True
-    return find_weights(recognizer, flag="--sealed").sha256 in {*result.weights, *before.get("used_weights", [])}
+    try:
+        sha256 = find_weights(recognizer, flag="--sealed").sha256
+    except WeightsError:
+        if needed:
+            raise
+        return False  # another machine has it, and its audit compares the weights
+    return sha256 in {*result.weights, *before.get("used_weights", [])}
 
 
 def audits_of(faceset: FaceSet, result: AuditResult) -> int:
@@ -217,7 +229,7 @@ def cleaning_log(
 def _audit_again(result: AuditResult, options: Options) -> int:
     from synthface.workflows import audit
 
-    if options.train is None or options.holdout is None:
+    if not options.audits_again:
         if is_first_process():
             print("INCONCLUSIVE: not audited again; give --train, --holdout and --placebo, or run 'synthface audit'")
         return _NOT_AUDITED

@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from synthface.core.cache_folder import cache_folder
 from synthface.core.errors import DataError
 from synthface.core.hashing import sha256_file
 from synthface.data import FaceSet
 from synthface.metrics.lfw_pairs import ImageKey, Pair, parse_pairs
+
+if TYPE_CHECKING:
+    from synthface.data.formats import VerificationBin
 
 PairRow = tuple[int, int, bool]  # rows of the two images in a FaceSet, and whether they show one person
 
@@ -52,23 +56,29 @@ def open_bin(path: Path) -> tuple[FaceSet, list[PairRow], list[int]]:
     from filelock import FileLock
 
     from synthface.data.formats import VerificationBin
-    from synthface.data.formats.facesets import FaceSetSink
 
     pairs = VerificationBin.open(path)
     folder = cache_folder("verification") / sha256_file(path)[:32]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):  # one process fills the cache, others wait
-        if not folder.exists():
-            sink = FaceSetSink(folder, kind="real", record={"command": "evaluate", "config": {}, "inputs": {}})
-            try:
-                for item in pairs.items():
-                    sink.add(item)
-                sink.finish()
-            finally:
-                sink.close()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock"), mode=0o666):  # one process fills it, others wait
+            if not folder.exists():
+                _fill(folder, pairs)
     # the images' names are numbered, so the manifest's order is the file's
     rows = [(2 * k, 2 * k + 1, same) for k, same in enumerate(pairs.same)]
     return FaceSet.load(folder), rows, pairs.folds()
+
+
+def _fill(folder: Path, pairs: "VerificationBin") -> None:
+    from synthface.data.formats.facesets import FaceSetSink
+
+    sink = FaceSetSink(folder, kind="real", record={"command": "evaluate", "config": {}, "inputs": {}})
+    try:
+        for item in pairs.items():
+            sink.add(item)
+        sink.finish()
+    finally:
+        sink.close()
 
 
 def read_pair_rows(faceset: FaceSet, name: str) -> list[PairRow]:

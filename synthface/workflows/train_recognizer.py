@@ -107,7 +107,7 @@ class Options(Compute):
             about half the images (try --lr 0.05 --weight-decay 0.01).
         milestones: epochs, counted from 0, from which on the learning rate is a tenth of what it was; by default it
             rises over the first twentieth and then falls along a cosine.
-        weight_decay: of kernels, matrices and class centres.
+        weight_decay: of kernels, matrices and class centres; by muon, of the network's kernels alone.
         augment: how far images are changed.
         seed: of weights, order and augmentation.
         seeds: train once with each of these, into OUT/seed-N.

@@ -76,3 +76,21 @@ raise SystemExit(fuzz_readers.main())
     assert done.returncode == 1, done.stderr
     assert result["bad"] == 3
     assert what in json.dumps(result)
+
+
+def test_what_nobody_has_damaged_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every damaged file would be refused for what is wrong with the sample."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from fuzz_corpus import READERS
+
+    for reader in READERS.values():
+        if reader.name == "parquet":
+            pytest.importorskip("pyarrow")
+        folder = tmp_path / reader.name.replace(" ", "-")
+        folder.mkdir()
+        whole = reader.make(folder / "making")
+        inside = folder / "set"
+        for name, content in whole.items():
+            (inside / name).parent.mkdir(parents=True, exist_ok=True)
+            (inside / name).write_bytes(content)
+        reader.read(inside)

@@ -36,6 +36,21 @@ def test_looking_draws_nothing_that_the_training_would_have_drawn():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_one_process_looks_without_waiting_for_others(monkeypatch):
+    config = NetworkConfig(architecture="PatchResNet", input_size=(32, 32), embedding_dim=16, width=0.25, bits=8)
+    made = build_network(config, seed=0).train()
+
+    def waits(*_, **__):
+        raise AssertionError("the other processes are not here")
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda *_: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", waits)
+    with pytest.raises(AssertionError, match="not here"):
+        made(torch.zeros(4, 3, 32, 32))
+    embedding_faults(made, None, PIXELS[:8])
+
+
 def test_one_embedding_for_all_is(network):
     class Same(type(network)):
         def forward(self, x):

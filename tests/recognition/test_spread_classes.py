@@ -5,6 +5,7 @@ import multiprocessing
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthface.core.errors import ConfigError, DataError
@@ -185,6 +186,17 @@ def test_a_checkpoint_is_taken_up_by_another_number_of_processes(tmp_path, befor
     assert len(list(tmp_path.iterdir())) == 1
     with pytest.raises(DataError, match="is missing or damaged; remove"):
         load_shards(tmp_path, 4, before, {"head": table})
+
+
+def test_a_part_that_finds_no_room_is_an_error_of_one_line(tmp_path, monkeypatch):
+    def full(tensors, path):
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("synthface.recognition.shard_files.save_file", full)
+    with pytest.raises(DataError, match="cannot be written .*No space left"):
+        save_shards(tmp_path, 4, {"head": _moved(1)[0]})
+    assert list(tmp_path.iterdir()) == []
 
 
 class _LargestResult(TorchDispatchMode):

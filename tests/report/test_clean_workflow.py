@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from drawn_people import GATES, make, options, sha256_of
 
-from synthface.core.errors import AuditError, ConfigError
+from synthface.core.errors import AuditError, ConfigError, WeightsError
 from synthface.core.hashing import sha256_bytes, sha256_file
 from synthface.data import FaceSet
+from synthface.recognition import catalogue
 from synthface.workflows import audit, clean
 from synthface.workflows.auditing.result import read_audit
 
@@ -84,12 +85,20 @@ def test_every_step_is_in_the_log_and_the_log_in_the_record(flagged_set):
     assert list(noted["audits"].values()) == [1]
 
 
-def test_the_sealed_recogniser_has_no_say(flagged_set):
+def _not_here(name, **_):
+    raise WeightsError(f"{name} is not here")
+
+
+def test_the_sealed_recogniser_has_no_say(flagged_set, monkeypatch):
     for name in ("one", "copy of one"):
         with pytest.raises(AuditError, match=f"--sealed {name} has had a part"):
             run(flagged_set, sealed=name)
     assert not (flagged_set / "cleaned").exists()
-    run(flagged_set, sealed="three")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(catalogue, "find_weights", _not_here)
+        with pytest.raises(WeightsError):
+            run(flagged_set, sealed="three", **{role: flagged_set / role for role in ("train", "holdout")})
+        run(flagged_set, sealed="three")  # to be audited where it is
     cleaned = FaceSet.load(flagged_set / "cleaned")
     weights = {name: sha256_of(name.removeprefix("copy of ")) for name in ("copy of one", "three")}
     assert audit.remediation_of({"synthetic": cleaned}, weights).used_recognizers == ("copy of one", "one")

@@ -35,6 +35,7 @@ def write_pages(
         progress=followed,
         progress_steps=steps,
         show_real_people=chosen.shows_real_people,
+        beside_real_people=faceset is None or faceset.kind != "synthetic",
     )
     history = {arm.name: read_history(arm, folder) for arm in arms}
     write_inversion_pages(folder, results, pictures, history)
