@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -272,10 +273,14 @@ def test_between_two_people(faces: Path, recognizers: list[str], tmp_path: Path)
     assert 0 < results_of(tmp_path / "out")["targets"]["angle_degrees"] < 180
 
 
-@pytest.mark.parametrize("resembling", [0, 1])
+@pytest.mark.parametrize(("kind", "resembling"), [("synthetic", 1), ("real", 1), ("real", 0)])
 def test_people_who_do_not_exist(
-    faces: Path, recognizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resembling: int
+    faces: Path, recognizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, resembling: int
 ) -> None:
+    faces = Path(shutil.copytree(faces, tmp_path / "faces"))
+    info = json.loads((faces / "faceset.json").read_text())
+    (faces / "faceset.json").write_text(json.dumps(info | {"kind": kind}))
+
     def measured(*arguments: Any) -> dict[str, Any]:
         return measure_separation(*arguments) | {"images_matching_real": resembling}
 
@@ -307,8 +312,9 @@ def test_people_who_do_not_exist(
     assert all(found["n_pairs"] == 8 * 7 // 2 - 4 for found in results["separation"].values())
     assert results["judges"] == {}
     public = (tmp_path / "out" / "report_public.html").read_text()
-    assert ("src=" in public) == (not resembling)  # is there anybody to protect?
-    assert ("takes at least one of the images for a real face" in public) == bool(resembling)
+    protects = kind == "real" and resembling == 1
+    assert ("src=" in public) == (not protects)
+    assert ("takes at least one of the images for a real face" in public) == protects
 
     from synthface.workflows.embed import embed_faceset
 

@@ -194,7 +194,7 @@ def test_a_part_that_finds_no_room_is_an_error_of_one_line(tmp_path, monkeypatch
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("synthface.recognition.shard_files.save_file", full)
-    with pytest.raises(DataError, match="cannot be written .*No space left"):
+    with pytest.raises(DataError, match=r"cannot be written .*No space left"):
         save_shards(tmp_path, 4, {"head": _moved(1)[0]})
     assert list(tmp_path.iterdir()) == []
 
