@@ -70,7 +70,9 @@ class Options:
             raise ConfigError("--c2pa-certificate and --c2pa-key belong together; give both or neither")
         reason = self.acknowledge_risk
         if reason is not None and (len(reason.strip()) < 10 or not reason.isprintable()):
-            raise ConfigError(f"--acknowledge-risk {reason!r}: give the reason in one line; the cards print it")
+            raise ConfigError(
+                f"--acknowledge-risk {reason!r}: give the reason in one line of ten characters or more; the cards print it"
+            )
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality {self.quality} is not in 1 to 100")
         if self.shard_size < 1:
