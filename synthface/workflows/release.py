@@ -71,7 +71,7 @@ class Options:
         reason = self.acknowledge_risk
         if reason is not None and (len(reason.strip()) < 10 or not reason.isprintable()):
             raise ConfigError(
-                f"--acknowledge-risk {reason!r}: give the reason in one line of ten characters or more; the cards print it"
+                f"--acknowledge-risk {reason!r}: give the reason, a line of ten characters or more; the cards say it"
             )
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality {self.quality} is not in 1 to 100")
