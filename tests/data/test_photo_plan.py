@@ -81,6 +81,7 @@ def test_any_names_give_distinct_paths_inside_the_set(names):
     assert len(set(folder_of.values())) == len(folder_of)
 
 
+@pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="this Python is older than 3.11.4")
 def test_every_path_would_be_safe_in_an_archive(tmp_path):
     for path in paths("../../a.jpg", "/b.jpg", "c/../../d.jpg"):
         assert tarfile.data_filter(tarfile.TarInfo(path), str(tmp_path)).name == path
