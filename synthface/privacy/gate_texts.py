@@ -35,7 +35,7 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     ),
     "V4": (
         "Nearly every training person who was planted as a class was found, so a class that shows one would be too.",
-        "Planted leaks went unfound too often, or too few could be planted to tell; finding nobody proves nothing then.",
+        "Planted leaks went unfound too often, or too few could be planted; finding nobody would prove nothing.",
         "Nobody could be planted, so nobody knows what the alarm misses.",
     ),
     "V5": (
