@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from synthface.workflows.compute import is_first_process
+
 T = TypeVar("T")
 
 
@@ -40,17 +42,12 @@ def track(
         mininterval=interval,
         maxinterval=interval,
         leave=True,
-        disable=not _is_first_process(),
+        disable=not is_first_process(),
     )
     for item in bar:
         if figures is not None:
             bar.set_postfix({name: f"{value:.3g}" for name, value in figures(item).items()}, refresh=False)
         yield item
-
-
-def _is_first_process() -> bool:
-    distributed = sys.modules.get("torch.distributed")  # what has not been imported has started no processes
-    return not (distributed and distributed.is_available() and distributed.is_initialized() and distributed.get_rank())
 
 
 def decode_bar(numbers: range) -> Iterator[int]:

@@ -104,7 +104,7 @@ class Options(Compute):
         batch: images a step, over all processes together.
         lr: highest learning rate.
         optimizer: sgd with a momentum of 0.9; adamw, whose rates are a hundredth or less of sgd's; or muon, which needs
-            about half the images (try --lr 0.05 --weight-decay 0.01).
+            fewer images (try --lr 0.05 --weight-decay 0.01).
         milestones: epochs, counted from 0, from which on the learning rate is a tenth of what it was; by default it
             rises over the first twentieth and then falls along a cosine.
         weight_decay: of kernels, matrices and class centres; by muon, of the network's kernels alone.
