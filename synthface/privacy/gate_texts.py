@@ -35,8 +35,8 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     ),
     "V4": (
         "Nearly every training person who was planted as a class was found, so a class that shows one would be too.",
-        "Planted leaks went unfound too often, or too few could be planted; finding nobody would prove nothing.",
-        "Nobody could be planted, so nobody knows what the alarm misses.",
+        "Planted leaks went unfound too often; finding nobody would prove nothing.",
+        "Nobody could be planted, or too few, so nobody knows what the alarm misses.",
     ),
     "V5": (
         "Nearly every image shows a face, and no training photo is the nearest of an unusual share of them.",

@@ -101,10 +101,15 @@ def _people_checks(results: Results, config: AuditConfig) -> list[Check]:
     level = 2 * config.confidence - 1
     n, hits = len(found), int(found.sum())
     interval = clopper_pearson(hits, n, level)
-    passed = n >= config.planted_people and interval[0] >= config.min_recall
-    if n < config.planted_people:
+    enough = n >= config.planted_people
+    passed = _is_bounded(interval, config.min_recall) if enough else None
+    if not enough:
         need = (
             f"{config.planted_people} training people with {config.planted_photos} or more photos to plant ({n} have)"
+        )
+    elif passed is None:
+        need = (
+            f"more training people to plant than {n}: so few leave open what the alarm misses ({n - hits} went unfound)"
         )
     else:
         need = "recognisers that find training people better: the alarm misses too many that were planted"
@@ -138,6 +143,12 @@ def _people_checks(results: Results, config: AuditConfig) -> list[Check]:
     return [overall, *alone]
 
 
+def _is_bounded(interval: Sequence[float], least: float) -> bool | None:
+    """Say whether a share is at least so large; None where its interval holds both answers."""
+    lower, upper = interval
+    return True if lower >= least else False if upper < least else None
+
+
 def _planted_check(outcome: PlantOutcome, config: AuditConfig) -> Check:
     kind = KINDS[outcome.kind]
     interval = outcome.interval(config.confidence)
@@ -145,12 +156,12 @@ def _planted_check(outcome: PlantOutcome, config: AuditConfig) -> Check:
     if kind.demand == "all":
         rule, threshold, passed = ">=", 1.0, outcome.found == outcome.n
     elif kind.demand == "most":
-        rule, threshold, passed = "lower >=", config.min_recall, interval[0] >= config.min_recall
+        rule, threshold, passed = "lower >=", config.min_recall, _is_bounded(interval, config.min_recall)
     else:
         rule, threshold, passed = "reported", np.nan, True
     need = ""
     if kind.demand != "reported" and outcome.n < needed:
-        passed, need = False, f"{needed} {kind.unit} to plant of the kind '{kind.key}' ({outcome.n} could be)"
+        passed, need = None, f"{needed} {kind.unit} to plant of the kind '{kind.key}' ({outcome.n} could be)"
     elif not passed and outcome.found == outcome.n:
         need = f"more {kind.unit} to plant than {outcome.n}: all were found, but so few bound nothing ({outcome.words})"
     elif not passed:

@@ -1,5 +1,7 @@
 """Planted leaks at embedding level: found where they are, not where they are not, and counted each by itself."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from synthface.privacy.image_alarm import name_people
 from synthface.privacy.plant_search import search_plants
 from synthface.privacy.plants import KINDS, Plant, PlantOutcome, Plants
 from synthface.privacy.signatures import SIDE, ImageSignatures
+from synthface.privacy.validity import power_checks
 
 
 def unit(vectors):
@@ -138,6 +141,34 @@ def test_interval_is_clopper_and_pearsons():
     assert low == pytest.approx(beta.ppf(0.05, 57, 3))
     assert high == pytest.approx(beta.ppf(0.95, 58, 2))
     assert PlantOutcome("verbatim", 59, 59, {}).interval(0.95)[0] == pytest.approx(0.05 ** (1 / 59))
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "found", "passed"),
+    [
+        ("verbatim", 59, 59, True),
+        ("verbatim", 59, 58, False),
+        ("verbatim", 58, 58, None),  # one too few to plant
+        ("class-100", 59, 59, True),
+        ("class-100", 59, 54, None),  # 54 of 59 may well be nine in ten
+        ("class-100", 59, 30, False),
+        ("class-100", 20, 0, None),
+    ],
+)
+def test_too_few_plants_leave_the_gate_undecided_and_unfound_ones_fail_it(kind, n, found, passed):
+    (check,) = power_checks({}, [PlantOutcome(kind, n, found, {})], AuditConfig())
+    assert check.passed is passed
+    assert bool(check.need) == (passed is not True)
+
+
+@pytest.mark.parametrize(
+    ("n", "found", "passed"), [(59, 59, True), (58, 58, None), (59, 54, None), (59, 30, False), (5, 0, None)]
+)
+def test_people_planted_by_their_embeddings_are_judged_likewise(n, found, passed):
+    measured = SimpleNamespace(plants_found=np.arange(n) < found)
+    check = next(check for check in power_checks({"one": measured}, [], AuditConfig()) if check.key == "recall")
+    assert check.passed is passed
+    assert bool(check.need) == (passed is not True)
 
 
 def test_kinds_ask_for_what_the_protocol_asks():

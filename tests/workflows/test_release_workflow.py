@@ -36,9 +36,11 @@ def _audit(folder: Path, verdict: str, manifest: str, **changes: Any) -> Path:
         "V5": {"id": "V5", "kind": "warning", "passed": False, **told},
     }
     made_by = {"inputs": {"synthetic manifest": manifest}}
-    result = {"verdict": verdict, "claim": "No class flagged.", "gates": gates, "made_by": made_by, **changes}
+    page = b"<p>public"
+    result = {"verdict": verdict, "claim": "No class flagged.", "gates": gates, "made_by": made_by}
+    result |= {"public_page_sha256": sha256_bytes(page), **changes}
     (folder / "audit.json").write_text(json.dumps(result))
-    (folder / "report_public.html").write_text("<p>public")
+    (folder / "report_public.html").write_bytes(page)
     (folder / "report.html").write_text("<p>private")
     return folder
 
@@ -78,6 +80,20 @@ def test_a_pass_of_another_set_does_not_count(synthetic: Path, tmp_path: Path) -
     audit = _audit(tmp_path / "audit", "PASS", "0" * 64)
     with pytest.raises(AuditError, match="another set"):
         release.run(release.Options(faceset=synthetic, audit=audit, out=tmp_path / "release"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"public_page_sha256": None}])
+def test_a_page_that_the_audit_did_not_write_stays_at_home(
+    synthetic: Path, tmp_path: Path, changes: dict[str, None]
+) -> None:
+    audit = _audit(tmp_path / "audit", "PASS", FaceSet.load(synthetic).manifest_sha256, **changes)
+    if not changes:
+        (audit / "report.html").replace(audit / "report_public.html")
+    with pytest.raises(AuditError, match="not the page"):
+        release.run(release.Options(faceset=synthetic, audit=audit, out=tmp_path / "release"))
+    assert not (tmp_path / "release").exists()
+    (audit / "report_public.html").unlink()
+    release.run(release.Options(faceset=synthetic, audit=audit, out=tmp_path / "release"))
 
 
 def test_no_audit_at_all(synthetic: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthface.core.atomic import atomic_folder
+from synthface.core.hashing import sha256_file
 from synthface.core.run_record import write_json
 from synthface.data import FaceSet
 from synthface.workflows.auditing.inputs import FaceSets
@@ -43,7 +44,6 @@ def write_audit(
     record = result["made_by"]
     common: dict[str, Any] = {"provenance": record["inputs"], "versions": record["versions"], "remarks": remarks}
     with atomic_folder(out) as folder:
-        write_json(folder / RESULT, result)
         (folder / SCHEMA).write_bytes(importlib.resources.files("synthface.report").joinpath(SCHEMA).read_bytes())
         private = audit_page(result, evidence, pairs=pictures, public=False, **common)
         public = audit_page(result, evidence, public=True, **common)
@@ -51,6 +51,7 @@ def write_audit(
         card = audit_card(result, record["inputs"])
         for name, text in ((PUBLIC_PAGE, public), (CARD, card)):
             (folder / name).write_text(_without_folders(text, result["recognizers"]), encoding="utf-8")
+        write_json(folder / RESULT, result | {"public_page_sha256": sha256_file(folder / PUBLIC_PAGE)})
 
 
 def _without_folders(text: str, recognizers: list[str]) -> str:

@@ -9,7 +9,7 @@ from synthface.core.errors import AuditError
 from synthface.core.hashing import sha256_file
 from synthface.data import FaceSet
 
-AUDIT_FILE = "audit.json"
+AUDIT_FILE, PUBLIC_PAGE = "audit.json", "report_public.html"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def clear(faceset: FaceSet, audit: Path | None, acknowledged: str | None) -> Cle
     """Return why the set may be released.
 
     Raises:
-        AuditError: there is no PASS that belongs to it, and the risk was not acknowledged.
+        AuditError: there is no PASS that belongs to it, and the risk was not acknowledged; or the page that would go
+            out with it is not the audit's.
     """
     verdict, claim, digest, result = "not audited", "No audit was made.", None, None
     if audit is not None:
@@ -47,6 +48,7 @@ def clear(faceset: FaceSet, audit: Path | None, acknowledged: str | None) -> Cle
         if audited_manifest(result) != faceset.manifest_sha256:
             raise AuditError(f"--audit {audit} belongs to another set than {faceset.root}; audit this one")
         _check_pass(result, faceset, f"--audit {audit}", acknowledged)
+        _check_public_page(audit / PUBLIC_PAGE, result)
         verdict, claim, digest = result["verdict"], result["claim"], sha256_file(audit / AUDIT_FILE)
     if verdict != "PASS" and acknowledged is None:
         raise AuditError(
@@ -81,6 +83,12 @@ def _check_pass(result: dict[str, Any], faceset: FaceSet, name: str, acknowledge
             f"{name} passed under changed limits ({', '.join(changed[:3])}); audit with the limits as they are, or "
             'take the risk with --acknowledge-risk "REASON"'
         )
+
+
+def _check_public_page(page: Path, result: dict[str, Any]) -> None:
+    """Refuse a page of that name which the audit did not write: it might show real faces."""
+    if page.is_file() and sha256_file(page) != result.get("public_page_sha256"):
+        raise AuditError(f"{page} is not the page that this audit wrote; audit again, or take it out of there")
 
 
 def read_audit_file(folder: Path) -> dict[str, Any]:

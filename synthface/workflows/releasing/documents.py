@@ -12,13 +12,12 @@ from synthface.data import FaceSet
 from synthface.data.faceset import INFO, MANIFEST, FaceRecord, read_manifest
 from synthface.report.release_cards import ReleaseFacts, ReleaseFile, Stated, release_documents
 from synthface.workflows.describing.sidecar import SIDECAR, SUMMARY, Sidecar
-from synthface.workflows.releasing.clearance import Clearance
+from synthface.workflows.releasing.clearance import PUBLIC_PAGE, Clearance
 from synthface.workflows.releasing.description import RELEASE, Encoding, Packing, ReleaseDescription
 from synthface.workflows.releasing.drawing_again import drawn_with
 from synthface.workflows.releasing.marked_items import name_before
 from synthface.workflows.releasing.writing import files_below, is_working_file
 
-PUBLIC_REPORT = "report_public.html"
 _MEDIA_TYPES = {".png": "image/png", ".webp": "image/webp"}
 _NAMES = {"jpeg": "JPEG", "webp": "WebP"}
 _IN_EVERY_LINE = ("path", "identity", "sha256", "width", "height")
@@ -62,8 +61,8 @@ class Documents:
         """
         documents = {RELEASE: _json(self._description(working))}
         documents |= release_documents(self._facts(working))
-        if self.audit is not None and (self.audit / PUBLIC_REPORT).is_file():
-            documents[PUBLIC_REPORT] = (self.audit / PUBLIC_REPORT).read_bytes()
+        if self.audit is not None and (self.audit / PUBLIC_PAGE).is_file():
+            documents[PUBLIC_PAGE] = (self.audit / PUBLIC_PAGE).read_bytes()
         if self.sidecar is not None:
             documents[SIDECAR] = lines = _renamed(self.sidecar, working)
             documents[SUMMARY] = _json(self.sidecar.summary | {"sidecar_sha256": sha256_bytes(lines)})
