@@ -232,6 +232,7 @@ class TrainingConfig:
     Args:
         batch: images a step, over all processes.
         micro_batch: images computed at once; a multiple of 4, and the unit of work that processes share.
+        optimizer: of both networks: adam; or muon, whose steps are equally long in all directions of a kernel.
         learning_rate: Adam's, for both networks.
         r1_gamma: weight of the R1 gradient penalty on real images.
         r1_interval: steps between two penalties (lazy regularisation).
@@ -253,6 +254,7 @@ class TrainingConfig:
 
     batch: int = 16
     micro_batch: int = 16
+    optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 0.0025
     r1_gamma: float = 0.05
     r1_interval: int = 16

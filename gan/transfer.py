@@ -30,8 +30,8 @@ def begin_from_training(
 
     Args:
         trainer: the training that begins.
-        state: ``state_dict()`` of the other: both networks, the average, what Adam remembers and, where this training
-            uses them too, an adaptive p, the mean path length and the state of a further player.
+        state: ``state_dict()`` of the other: both networks, the average, and, where this training uses them too, what
+            the optimisers remember, an adaptive p, the mean path length and the state of a further player.
         network: what the other's generator was made with.
         same_recognizer: the further players of both see with the same recogniser; embeddings by another are of no use.
 
@@ -48,7 +48,8 @@ def begin_from_training(
     trainer.average_starts_here = False  # a short half-life would throw away what was averaged before
     for optimizer, other in ((trainer.optimizer_G, state["optimizer_G"]), (trainer.optimizer_D, state["optimizer_D"])):
         own = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": other["state"], "param_groups": own})
+        if _parameters(own) == _parameters(other["param_groups"]):  # another optimiser remembers other things
+            optimizer.load_state_dict({"state": other["state"], "param_groups": own})
     learnt = {
         "ada": trainer.ada if trainer.config.ada.mode == "adaptive" else None,
         "path_length": trainer.path_length,
@@ -57,6 +58,10 @@ def begin_from_training(
     for name, part in learnt.items():
         if part is not None and name in state:
             part.load_state_dict(state[name])
+
+
+def _parameters(groups: list[dict[str, Any]]) -> list[tuple[list[int], bool]]:
+    return [(group["params"], "kernels" in group) for group in groups]
 
 
 def _require_same_generator(trainer: GanTrainer, other: NetworkConfig) -> None:

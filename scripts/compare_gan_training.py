@@ -57,7 +57,7 @@ SHARED = (
     "sampling",
     "ada",
 )
-OURS_ALONE = ("half_from", "features")
+OURS_ALONE = ("optimizer", "half_from", "features")
 PER_CLASS = 2
 DRAWN_AT_ONCE = 16
 

@@ -18,6 +18,7 @@ from synthface.privacy.inputs import AuditInputs, Given, read_inputs
 from synthface.privacy.label_check import check_people
 from synthface.privacy.measure import Measurement, evidence_of, measure
 from synthface.privacy.near_pairs import near_pairs
+from synthface.privacy.nearest_photo import nearest_photo
 from synthface.privacy.plants import PlantOutcome
 from synthface.privacy.remediation import Remediation
 from synthface.privacy.sealed import sealed_gate, sealed_recognizers
@@ -80,7 +81,7 @@ def audit(
     check_people(inputs, config)
     rounds = remediation.rounds if remediation else 1
     results = {name: measure(inputs, name, config, search, rounds=rounds) for name in inputs.recognizers}
-    copies = search_copies(inputs.signatures, _nearest_photos(results, inputs), config)
+    copies = search_copies(inputs.signatures, _nearest_photos(results, inputs, config), config)
     gates = build_gates(
         inputs,
         results,
@@ -136,17 +137,19 @@ def decide(gates: Mapping[str, Gate]) -> Outcome:
 
 
 def _nearest_photos(
-    results: Mapping[str, Measurement], inputs: AuditInputs
+    results: Mapping[str, Measurement], inputs: AuditInputs, config: AuditConfig
 ) -> dict[tuple[str, str], NDArray[np.int64]]:
-    """Return [N, 2r] the photo that each of r recognisers finds nearest, for searches that went over all images."""
+    """Return [N, r] the photo that each of r recognisers finds nearest, for searches that went over all images."""
     whole: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
-    for result in results.values():
+    for name, result in results.items():
         for (queries, role), (_, rows) in result.nearest.items():
-            n = len(next(iter(inputs.roles[queries].values())))
+            asked, photos = inputs.roles[queries][name], inputs.roles[role][name]
+            n = len(asked)
             images = result.queries.get(queries, np.arange(n))
             if len(images) == n:
                 ordered = np.empty(n, np.int64)
                 ordered[images] = rows
+                ordered = nearest_photo(asked.vectors, ordered, photos, config.images_per_identity)
                 whole.setdefault((queries, role), []).append(ordered)
     return {pair: np.stack(rows, axis=1) for pair, rows in whole.items()}
 

@@ -13,6 +13,7 @@ from synthface.privacy.config import AuditConfig
 from synthface.privacy.copies import find_copies
 from synthface.privacy.gallery import build_gallery, unit
 from synthface.privacy.image_alarm import name_image_people, name_people
+from synthface.privacy.nearest_photo import nearest_photo
 from synthface.privacy.plants import KINDS, Plant, PlantOutcome, Plants, Sets
 from synthface.privacy.search import search
 from synthface.privacy.signatures import ImageSignatures
@@ -79,10 +80,11 @@ def _by_alarm(
 
 def _as_copies(plants: Plants, train: Sets, photos: ImageSignatures, config: AuditConfig) -> NDArray[np.bool_]:
     """Return for each plant whether an image of it is confirmed as a copy of a photo of its person."""
-    galleries = {name: build_gallery(embeddings, 1 << 40) for name, embeddings in train.items()}
-    nearest = [
-        gallery.rows[search(gallery, plants.sets[name].vectors, 1).nearest_row] for name, gallery in galleries.items()
-    ]
+    nearest = []
+    for name, embeddings in train.items():
+        gallery, planted = build_gallery(embeddings, config.images_per_identity), plants.sets[name].vectors
+        found = gallery.rows[search(gallery, planted, 1).nearest_row]
+        nearest.append(nearest_photo(planted, found, embeddings, config.images_per_identity))
     copies = find_copies(
         plants.signatures,
         photos,

@@ -153,6 +153,7 @@ def _planted_check(outcome: PlantOutcome, config: AuditConfig) -> Check:
     kind = KINDS[outcome.kind]
     interval = outcome.interval(config.confidence)
     needed = config.planted_images if kind.unit == "images" else config.planted_people
+    passed: bool | None
     if kind.demand == "all":
         rule, threshold, passed = ">=", 1.0, outcome.found == outcome.n
     elif kind.demand == "most":

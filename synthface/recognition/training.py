@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from synthface.core.errors import ConfigError
+from synthface.optimisation.muon import Muon
 from synthface.recognition.augmentation import PRESETS, EpochAugmentation
 from synthface.recognition.batches import Batches, MixedBatches, PairBatches, ShuffledBatches
 from synthface.recognition.clipping import clip_gradients
 from synthface.recognition.losses.centre_table import CentreTable
-from synthface.recognition.muon import Muon
 from synthface.recognition.shard_files import shard_of
 from synthface.recognition.student import Student
 

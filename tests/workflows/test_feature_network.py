@@ -4,8 +4,12 @@ import pytest
 import torch
 
 from gan.config import FeatureConfig, IdentityConfig, TrainingConfig
+from gan.feature_discriminator import FeatureDiscriminator
 from gan.monitor_config import MonitorConfig
 from synthface.recognition import load_recognizer
+from synthface.recognition.network_config import NetworkConfig
+from synthface.recognition.networks import build_network
+from synthface.recognition.recognizer import Recognizer
 from synthface.workflows.gan_training.feature_network import RecognizerFeatures, frozen_features
 from synthface.workflows.gan_training.frozen_networks import frozen_inputs, warn_of_a_biased_judge
 
@@ -30,6 +34,14 @@ def test_maps_of_each_resolution_and_the_embedding(finest: int, sides: list[int]
     assert images.grad is not None
     assert images.grad.abs().sum() > 0
     assert not any(parameter.requires_grad for parameter in features.parameters())
+
+
+def test_maps_that_cannot_be_halved_are_averaged_down_to_those_that_can() -> None:
+    recognizer = Recognizer(build_network(NetworkConfig(), seed=0).eval(), name="untrained")
+    features = RecognizerFeatures(recognizer, 16)
+    assert [side for _, side in features.shapes] == [8, 4, 1]  # of 14, 7 and 1
+    heads = FeatureDiscriminator(features, features.shapes, FeatureConfig(channels=8, width=8), n_classes=3)
+    assert heads(torch.zeros(4, 3, 64, 64), torch.tensor([0, 1, 2, 0])).shape == (4, 3)
 
 
 def test_each_player_is_recorded_and_must_not_judge(caplog: pytest.LogCaptureFixture) -> None:

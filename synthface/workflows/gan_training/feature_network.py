@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from gan.config import TrainingConfig
@@ -37,6 +38,9 @@ def frozen_features(training: TrainingConfig, device: Any) -> "RecognizerFeature
 class RecognizerFeatures(nn.Module):
     """[N, 3, S, S] images -> the last map of each resolution from ``finest`` to 4 pixels a side, then the embedding.
 
+    Heads halve their maps, so one whose side is no power of two comes averaged down to the next: 7 pixels, as most
+    recognisers have in the end, to 4.
+
     Args:
         recognizer: its network, batch norms folded into the layers before them, is traced and cut into its maps.
         finest: pixels a side of the first map.
@@ -59,7 +63,12 @@ class RecognizerFeatures(nn.Module):
         """Return the maps, finest first; the embedding is a map of one pixel."""
         x = self._prepare(images).contiguous(memory_format=torch.channels_last)
         *maps, embedding = self.maps(x)
-        return [*maps, embedding[:, :, None, None]]
+        halvable = [_averaged(part, 1 << (part.shape[-1].bit_length() - 1)) for part in maps]
+        return [*halvable, embedding[:, :, None, None]]
+
+
+def _averaged(x: Tensor, side: int) -> Tensor:
+    return x if x.shape[-1] == side else F.adaptive_avg_pool2d(x, side)
 
 
 def _cut(network: nn.Module, example: Tensor, finest: int) -> fx.GraphModule:
