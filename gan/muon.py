@@ -2,7 +2,7 @@
 
 Each gradient of a kernel, seen as a matrix, is replaced by the nearest matrix of equal singular values
 (``synthface.optimisation.muon``). How long a step is follows Adam as StyleGAN2 uses it: memory of lengths, none of
-directions. So a penalty's step, whose gradient is small beside the others', stays small beside theirs.
+directions. The step of a penalty is shorter than the others if its gradient is smaller than theirs, and never longer.
 """
 
 from collections import defaultdict
@@ -60,11 +60,12 @@ class AdversarialMuon(torch.optim.Optimizer):
                 [self._mean_square(kernel, square, group) for kernel, square in zip(alike, squares, strict=True)]
             )
             lengths = (squares / usual.clamp(min=_EPS**2)).sqrt().clamp(max=1) * max(gradients.shape[1:]) ** 0.5
-            for kernel, step, length in zip(alike, orthogonalised(gradients), lengths.tolist(), strict=True):
-                kernel.add_(step.view(shape), alpha=-group["lr"] * length)
+            steps = orthogonalised(gradients) * (group["lr"] * lengths)[:, None, None]
+            for kernel, step in zip(alike, steps, strict=True):
+                kernel.sub_(step.view(shape))
 
     def _step_others(self, others: list[Tensor], group: dict[str, Any]) -> None:
-        gradients = [parameter.grad for parameter in others if parameter.grad is not None]
+        gradients: list[Tensor] = [parameter.grad for parameter in others]  # type: ignore[misc]  # not None, see above
         pairs = zip(others, gradients, strict=True)
         spreads = [self._mean_square(parameter, gradient.square(), group) for parameter, gradient in pairs]
         torch._foreach_sqrt_(spreads)

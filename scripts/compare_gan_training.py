@@ -6,12 +6,12 @@ r"""What our training and the official code reach in the same time: Frechet dist
 
 Trains the networks of your own copy of NVIDIA's stylegan2-ada-pytorch for so many minutes on the same FaceSet with the
 configuration of our run (sizes, batch, learning rate, R1, moving average, adaptive augmentation) and in float32; its
-class embedding stays as published. What our run has beyond that, bfloat16 or a feature discriminator, is in the report.
-Then both moving averages draw the same number of images of the same classes, which are compared with the training
-images at the same resolution. Both trainings should have had the machine, or the same part of it, to themselves.
-``--ours`` is a run's folder or one of its checkpoints; of a training that went on with ``--init``, all its runs in a
-row, whose minutes and images are summed. Prints one JSON object. With ``--keep FILE`` the official side's result is
-written there, and taken from there by a later comparison of the same configuration and time.
+class embedding stays as published. What our run has beyond that (another optimiser, bfloat16, a smaller discriminator
+or a further one) is in the report. Then both moving averages draw the same number of images of the same classes, which
+are compared with the training images at the same resolution. Both trainings should have had the machine, or the same
+part of it, to themselves. ``--ours`` is a run's folder or one of its checkpoints; of a training that went on with
+``--init``, all its runs in a row, whose minutes and images are summed. Prints one JSON object. With ``--keep FILE`` the
+official side's result is written there, and taken from there by a later comparison of the same configuration and time.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from gan.ema import decay
 from gan.generator import Generator, to_uint8
 from synthface.core.errors import SynthfaceError
 from synthface.core.heap import keep_freed_memory
-from synthface.core.run_record import write_json
+from synthface.core.run_record import to_json, write_json
 from synthface.data import FaceSet
 from synthface.data.image_cache import image_cache
 from synthface.data.images import resize_image
@@ -57,7 +57,16 @@ SHARED = (
     "sampling",
     "ada",
 )
-OURS_ALONE = ("optimizer", "half_from", "features")
+OURS_ALONE = (
+    "optimizer",
+    "discriminator_share",
+    "half_from",
+    "features",
+    "identity",
+    "path_length",
+    "transition",
+    "warmup_kimg",
+)
 PER_CLASS = 2
 DRAWN_AT_ONCE = 16
 
@@ -93,7 +102,10 @@ class OfficialTraining(Official):
             self.phase("Dreg", self.interval, labels=(real, fake))
         self.steps += 1
         seen = self.steps * self.training.batch
-        beta = decay(self.training.batch, min(self.training.ema_kimg * 1000, seen * self.training.ema_rampup))
+        half_life = self.training.ema_kimg * 1000
+        if self.training.ema_rampup:
+            half_life = min(half_life, seen * self.training.ema_rampup)
+        beta = decay(self.training.batch, half_life)
         with torch.no_grad():
             for average, parameter in zip(self.G_ema.parameters(), self.G.parameters(), strict=True):
                 average.lerp_(parameter, 1 - beta)
@@ -156,7 +168,9 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     real = moments(embed_faceset(faces, arguments.recognizer, via_size=network.resolution).vectors)
     report: dict[str, Any] = {"recognizer": arguments.recognizer, "threads": arguments.threads, "n_drawn": len(labels)}
     report["synthface"] = {"minutes": round(seconds / 60, 2), "seen_images": seen, "frechet": distance(G)}
-    report["synthface"] |= {key: config["training"][key] for key in OURS_ALONE}
+    plain = to_json(TrainingConfig())
+    of_run = {key: config["training"].get(key, plain[key]) for key in OURS_ALONE}
+    report["synthface"] |= {key: value for key, value in of_run.items() if value != plain[key]}
 
     def official() -> dict[str, Any]:
         pixels = image_cache(faces, network.resolution, network.resolution)

@@ -48,17 +48,22 @@ class Official:
         sys.modules.setdefault("requests", SimpleNamespace())  # type: ignore[arg-type]  # needed for downloads alone
         from training import augment, loss, networks  # type: ignore[import-not-found]
 
+        if training.ada.groups != "bgc" or training.path_length.weight:
+            sys.exit("the official side has the augmentations bgc and no path-length penalty; ours has others")
         sizes = {"channel_base": network.channel_base, "channel_max": network.channel_max, "num_fp16_res": 0}
+        sizes["conv_clamp"] = network.clamp or None  # type: ignore[assignment]  # its value for none
         image = {"c_dim": n_classes, "img_resolution": network.resolution, "img_channels": 3}
         latents = {"z_dim": network.z_dim, "w_dim": network.w_dim}
         mapping = {"num_layers": network.mapping_layers}
         make = lambda: networks.Generator(**latents, **image, mapping_kwargs=mapping, synthesis_kwargs=sizes)  # noqa: E731
         self.G, self.G_ema = make().requires_grad_(False), make().eval().requires_grad_(False)
-        self.D = networks.Discriminator(**image, **sizes, epilogue_kwargs={"mbstd_group_size": 4}).requires_grad_(False)
+        groups = {"mbstd_group_size": network.group_size or None}
+        self.D = networks.Discriminator(**image, **sizes, epilogue_kwargs=groups).requires_grad_(False)
         self.pipe = augment.AugmentPipe(**dict.fromkeys(AUGMENTATIONS.split(), 1))
         self.pipe.p.fill_(training.ada.start)
         players = (self.G.mapping, self.G.synthesis, self.D, self.pipe if augmented else None)
-        self.loss = loss.StyleGAN2Loss("cpu", *players, r1_gamma=training.r1_gamma, pl_weight=0)
+        weights = {"style_mixing_prob": training.style_mixing, "r1_gamma": training.r1_gamma, "pl_weight": 0}
+        self.loss = loss.StyleGAN2Loss("cpu", *players, **weights)
         # As in its training loop: an optimiser that also steps for a lazy regulariser is slowed down by as much.
         slowed = {"G": 1.0, "D": training.r1_interval / (training.r1_interval + 1)}
         self.optimizers = {

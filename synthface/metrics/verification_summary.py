@@ -21,6 +21,7 @@ from synthface.metrics.verification import (
 from synthface.metrics.weighted_verification import WeightedPairs
 
 FMR_POINTS = {"1e-2": 1e-2, "1e-3": 1e-3}
+_FEW_FALSE_MATCHES = 10
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,21 @@ class ScoredPairs:
 
 
 def too_few_for(n_non_mated: int) -> list[str]:
-    """Return a sentence for each FMR of ``FMR_POINTS`` of which so many non-mated pairs cannot show one false match."""
-    return [
-        f"{n_non_mated:,} non-mated pairs are too few for an FMR of {name} ({round(1 / fmr):,} are needed): the TMR "
-        "there is that without any false match"
-        for name, fmr in FMR_POINTS.items()
-        if not allowed_false_matches(fmr, n_non_mated)
-    ]
+    """Return a sentence for each FMR of ``FMR_POINTS`` at which so many non-mated pairs allow few false matches."""
+    sentences = []
+    for name, fmr in FMR_POINTS.items():
+        allowed = allowed_false_matches(fmr, n_non_mated)
+        if not allowed:
+            sentences.append(
+                f"{n_non_mated:,} non-mated pairs are too few for an FMR of {name} ({round(1 / fmr):,} are needed): the "
+                "TMR there is that without any false match"
+            )
+        elif allowed < _FEW_FALSE_MATCHES:
+            sentences.append(
+                f"an FMR of {name} is {allowed} of {n_non_mated:,} non-mated pairs: the TMR there hangs on a few pairs, "
+                "and its interval reaches too high, since these are missing from many of the samples it is made from"
+            )
+    return sentences
 
 
 def summarise(pairs: ScoredPairs, *, n_replicates: int = 1000, seed: int = 0) -> dict[str, Any]:

@@ -163,8 +163,9 @@ def _planted_check(outcome: PlantOutcome, config: AuditConfig) -> Check:
     need = ""
     if kind.demand != "reported" and outcome.n < needed:
         passed, need = None, f"{needed} {kind.unit} to plant of the kind '{kind.key}' ({outcome.n} could be)"
-    elif not passed and outcome.found == outcome.n:
-        need = f"more {kind.unit} to plant than {outcome.n}: all were found, but so few bound nothing ({outcome.words})"
+    elif passed is None:
+        missed = outcome.n - outcome.found
+        need = f"more {kind.unit} to plant than {outcome.n}: so few bound nothing ({outcome.words}; {missed} unfound)"
     elif not passed:
         missed = outcome.n - outcome.found
         need = f"recognisers that find planted leaks better: {missed} of {outcome.n} went unfound ({outcome.words})"

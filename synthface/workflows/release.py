@@ -130,7 +130,6 @@ def run(options: Options) -> None:
         format=options.format,
         encoding=options.encoding,
         quality=options.quality,
-        audit=options.audit,
         measure=measure,
         sidecar=sidecar,
         stated=options.card,

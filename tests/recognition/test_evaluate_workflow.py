@@ -31,8 +31,11 @@ def _write_pairs(path, *, folds=2, mated=4, extra_missing=0):
 
 def test_only_what_pairs_cannot_show_is_remarked_on():
     assert len(too_few_for(99)) == 2
-    assert [text.partition(" of ")[2][:4] for text in too_few_for(999)] == ["1e-3"]
-    assert too_few_for(1000) == []
+    without, few = too_few_for(999)
+    assert without.startswith("an FMR of 1e-2 is 9 of 999 non-mated pairs")
+    assert few.startswith("999 non-mated pairs are too few for an FMR of 1e-3 (1,000 are needed)")
+    assert [text[:20] for text in too_few_for(9_999)] == ["an FMR of 1e-3 is 9 "]
+    assert too_few_for(10_000) == []
 
 
 def _options(faceset, weights_file, tmp_path, **changes):

@@ -20,6 +20,21 @@ STATEFUL = {
     "sphereface": "step", "l-softmax": "step", "gb-cosface": "boundary", "center": "centres", "contrastive": "margin",
     "margin-distance-weighted": "step",
 }  # fmt: skip
+VARIANTS = [
+    ("normface", {"learn_scale": True}),
+    ("l-softmax", {"margin": 2}),
+    ("sphereface", {"margin": 3}),
+    ("cosface", {"preset": "am-softmax"}),
+    ("arcface", {"past_pi": "easy"}),
+    ("arcface", {"past_pi": "none"}),
+    ("combined-margin", {"m1": 1.35, "m2": 0.1, "m3": 0.05}),
+    ("mv-softmax", {"base": "arcface"}),
+    ("mv-softmax", {"rule": "fixed"}),
+    ("mv-softmax", {"base": "arcface", "rule": "fixed"}),
+    ("contrastive", {"margin": 2.0}),
+    ("triplet-batchhard", {"margin": 0.3}),
+]
+EVERY_VARIANT = [(name, {}) for name in LOSSES] + VARIANTS
 
 
 def _batch(seed=0, per_class=3):
@@ -59,10 +74,10 @@ def test_it_falls_when_the_embeddings_follow_it(name):
     assert values[-1] < values[0] or values[-1] == 0
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_gradients_are_true(name):
+@pytest.mark.parametrize(("name", "options"), EVERY_VARIANT)
+def test_gradients_are_true(name, options):
     x, y = _batch(3)
-    head = _head(name).eval()
+    head = _head(name, **options).eval()
     parameters = [parameter for parameter in head.parameters() if parameter.requires_grad]
 
     def loss(a, *values):
@@ -73,7 +88,7 @@ def test_gradients_are_true(name):
         loss, parameters = (lambda a: head.base(a, y)), []
     elif name == "gb-cosface":  # so does its boundary; with alpha = 0 the two halves cancel
         loss, parameters = (lambda a: _head(name, alpha=0.0).eval()(a, y)), []
-    assert torch.autograd.gradcheck(loss, (x.requires_grad_(), *parameters), atol=1e-4, rtol=1e-3)
+    assert torch.autograd.gradcheck(loss, (x.requires_grad_(), *parameters), atol=1e-5, rtol=1e-3)
 
 
 def _differences(function, x, step=1e-6):
@@ -135,10 +150,10 @@ def test_anisotropy_gradients_are_true_with_its_ratios_held():
     torch.testing.assert_close(gradient, _differences(written_out, x.detach()), rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(("name", "options"), EVERY_VARIANT)
 @pytest.mark.parametrize("sign", [1, -1])
-def test_float32_gradients_are_finite_at_exact_alignment(name, sign):
-    head = LOSSES[name](3, 512).float()
+def test_float32_gradients_are_finite_at_exact_alignment(name, options, sign):
+    head = LOSSES[name](3, 512, **options).float()
     centres = [parameter for key, parameter in head.named_parameters() if key.endswith("centres.weight")]
     generator = torch.Generator().manual_seed(0)
     directions = torch.nn.init.normal_(centres[0], generator=generator) if centres else torch.randn(3, 512)

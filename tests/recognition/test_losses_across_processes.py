@@ -8,7 +8,14 @@ import torch
 from synthface.recognition.losses import LOSSES
 
 N_CLASSES, DIM, STEPS = 5, 6, 3
-CASES = {"gb-cosface": {}, "center": {}, "sphereface": {}, "l-softmax": {}, "cosface": {"sample_rate": 0.6}}
+CASES = {
+    "gb-cosface": {},
+    "center": {},
+    "sphereface": {},
+    "l-softmax": {},
+    "contrastive": {"reset_every": 2},
+    "cosface": {"sample_rate": 0.6},
+}
 
 
 def _train(name, options, rank, world_size):
@@ -17,7 +24,7 @@ def _train(name, options, rank, world_size):
         generator = torch.Generator().manual_seed(step)
         x, y = torch.randn(8, DIM, generator=generator), torch.randint(N_CLASSES, (8,), generator=generator)
         head(x[rank::world_size], y[rank::world_size]).backward()
-        if options:
+        if "sample_rate" in options:
             head.centres.average_gradient(world_size)
             head.centres.update(lr=0.1, momentum=0.9, weight_decay=0.0)
     return dict(head.named_buffers())

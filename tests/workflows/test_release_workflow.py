@@ -356,6 +356,8 @@ def test_the_cards_say_that_images_were_encoded_after_the_audit(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"gates": ["A4"]}, "holds no valid audit.json"),
+        ({"gates": {"A4": "passed"}}, "holds no valid audit.json"),
         ({"gates": {"A4": {"kind": "leak", "passed": False}}}, "says PASS, but not of gate A4"),
         ({"gates": {"V5": {"kind": "validity", "passed": None}}}, "says PASS, but not of gate V5"),
         ({"gates": {}}, "says PASS, but not of gate V1 or any other"),

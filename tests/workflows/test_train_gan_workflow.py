@@ -58,8 +58,12 @@ def test_killed_and_resumed_it_is_the_uninterrupted_run(tiny_faceset: Path, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "then", "more"),
-    [("2", "1", []), ("1", "2", ["--training.identity.form", "centre"])],
-    ids=["two, then one", "one, then two, with an identity player"],
+    [
+        ("2", "1", []),
+        ("1", "2", ["--training.identity.form", "centre"]),
+        ("2", "1", ["--training.optimizer", "muon"]),
+    ],
+    ids=["two, then one", "one, then two, with an identity player", "two, then one, by Muon"],
 )
 def test_resumed_on_another_number_of_processes_it_is_the_run_on_one(
     tiny_faceset: Path, tmp_path: Path, first: str, then: str, more: list[str]

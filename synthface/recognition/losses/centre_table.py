@@ -11,7 +11,7 @@ from synthface.core.seeds import numpy_generator
 from synthface.recognition.losses.class_centres import drawn_centres
 from synthface.recognition.losses.collectives import gathered
 from synthface.recognition.losses.columns import Columns, SpreadColumns
-from synthface.recognition.losses.recognition_loss import gathered_labels, sum_across_processes
+from synthface.recognition.losses.recognition_loss import gathered_rows, sum_across_processes
 from synthface.recognition.losses.shard import Shard
 
 
@@ -53,7 +53,7 @@ class CentreTable(nn.Module):
 
     def gather(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings and labels that are compared with the centres here: those of all if it is spread."""
-        return (gathered(x), gathered_labels(y)) if self.is_spread else (x, y)
+        return (gathered(x), gathered_rows(y)) if self.is_spread else (x, y)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Columns]:
         """Return the centres that take part, and where among them the labels are; all in evaluation mode."""
@@ -61,7 +61,7 @@ class CentreTable(nn.Module):
         if self.training:
             self.step += 1
             if self.n_sampled < self.n_classes:
-                sample = self._sample(y if self.is_spread else gathered_labels(y)).to(y.device)
+                sample = self._sample(y if self.is_spread else gathered_rows(y)).to(y.device)
             self._take(sample)
         active = self.weight if self.active is None or not self.training else self.active
         return active, self._columns(y, sample)

@@ -7,6 +7,7 @@ from torch import Tensor
 from synthface.core.errors import ConfigError
 from synthface.recognition.losses.joint import JointLoss
 from synthface.recognition.losses.pairs import distances, mated_pairs, squared_distances
+from synthface.recognition.losses.recognition_loss import gathered_rows
 from synthface.recognition.losses.softmax_head import SoftmaxHead
 
 
@@ -55,12 +56,24 @@ class ContrastiveLoss(JointLoss):
 
     def term(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the mean over the unordered pairs of the batch."""
-        above = torch.triu(torch.ones(len(y), len(y), dtype=torch.bool, device=y.device), diagonal=1)
-        mated = mated_pairs(y)[above]
-        d = distances(x)[above]
         if self.training:
-            if self.resets and int(self.step) % self.reset_every == 0 and mated.any() and not mated.all():
-                self.margin.copy_(best_threshold(d[mated].detach(), d[~mated].detach()))
+            if self.resets and int(self.step) % self.reset_every == 0:
+                self._reset_margin(gathered_rows(x.detach()), gathered_rows(y))
             self.step += 1
+        above, mated = _pairs(y)
+        d = distances(x)[above]
         non_mated = F.relu(self.margin.to(d.dtype) - d).square()
         return torch.where(mated, squared_distances(x)[above], non_mated).sum() / max(1, len(d)) / 2
+
+    def _reset_margin(self, x: Tensor, y: Tensor) -> None:
+        """Set the margin by the pairs of the whole batch, those between processes too: all of them get the same."""
+        above, mated = _pairs(y)
+        if mated.any() and not mated.all():
+            d = distances(x)[above]
+            self.margin.copy_(best_threshold(d[mated], d[~mated]))
+
+
+def _pairs(y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which of all [B, B] ordered pairs to take so that each counts once, and which of those taken are mated."""
+    above = torch.triu(torch.ones(len(y), len(y), dtype=torch.bool, device=y.device), diagonal=1)
+    return above, mated_pairs(y)[above]

@@ -48,10 +48,11 @@ def sum_across_processes(x: Tensor) -> Tensor:
     return total
 
 
-def gathered_labels(y: Tensor) -> Tensor:
-    """Return the labels of all processes; each holds as many."""
+def gathered_rows(x: Tensor) -> Tensor:
+    """Return labels, or embeddings without their gradient, of all processes; each holds as many."""
     if not (dist.is_available() and dist.is_initialized()):
-        return y
-    parts = [torch.empty_like(y) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, y)
+        return x
+    x = x.contiguous()
+    parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, x)
     return torch.cat(parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from synthface.core.errors import AuditError
-from synthface.core.hashing import sha256_file
+from synthface.core.hashing import sha256_bytes, sha256_file
 from synthface.data import FaceSet
 
 AUDIT_FILE, PUBLIC_PAGE = "audit.json", "report_public.html"
@@ -22,6 +22,7 @@ class Clearance:
         acknowledged: the reason given for going on without a PASS.
         audit_sha256: hash of the audit.json.
         audit: content of the audit.json.
+        public_page: the audit's page for others, as it was checked; None without one.
     """
 
     verdict: str
@@ -29,10 +30,11 @@ class Clearance:
     acknowledged: str | None
     audit_sha256: str | None
     audit: dict[str, Any] | None = field(default=None, repr=False)
+    public_page: bytes | None = field(default=None, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the release says of it; the audit itself, which may name people, stays at home."""
-        return {key: value for key, value in vars(self).items() if key != "audit"}
+        return {key: value for key, value in vars(self).items() if key not in ("audit", "public_page")}
 
 
 def clear(faceset: FaceSet, audit: Path | None, acknowledged: str | None) -> Clearance:
@@ -42,20 +44,20 @@ def clear(faceset: FaceSet, audit: Path | None, acknowledged: str | None) -> Cle
         AuditError: there is no PASS that belongs to it, and the risk was not acknowledged; or the page that would go
             out with it is not the audit's.
     """
-    verdict, claim, digest, result = "not audited", "No audit was made.", None, None
+    verdict, claim, digest, result, page = "not audited", "No audit was made.", None, None, None
     if audit is not None:
         result = read_audit_file(audit)
         if audited_manifest(result) != faceset.manifest_sha256:
             raise AuditError(f"--audit {audit} belongs to another set than {faceset.root}; audit this one")
         _check_pass(result, faceset, f"--audit {audit}", acknowledged)
-        _check_public_page(audit / PUBLIC_PAGE, result)
+        page = _public_page(audit / PUBLIC_PAGE, result)
         verdict, claim, digest = result["verdict"], result["claim"], sha256_file(audit / AUDIT_FILE)
     if verdict != "PASS" and acknowledged is None:
         raise AuditError(
             f"{faceset.root} may not be released: {verdict}. Pass the audit (synthface audit, then --audit DIR), "
             'or take the risk with --acknowledge-risk "REASON"'
         )
-    return Clearance(verdict, claim, acknowledged if verdict != "PASS" else None, digest, result)
+    return Clearance(verdict, claim, acknowledged if verdict != "PASS" else None, digest, result, page)
 
 
 def _check_pass(result: dict[str, Any], faceset: FaceSet, name: str, acknowledged: str | None) -> None:
@@ -85,10 +87,14 @@ def _check_pass(result: dict[str, Any], faceset: FaceSet, name: str, acknowledge
         )
 
 
-def _check_public_page(page: Path, result: dict[str, Any]) -> None:
-    """Refuse a page of that name which the audit did not write: it might show real faces."""
-    if page.is_file() and sha256_file(page) != result.get("public_page_sha256"):
-        raise AuditError(f"{page} is not the page that this audit wrote; audit again, or take it out of there")
+def _public_page(path: Path, result: dict[str, Any]) -> bytes | None:
+    """Return the audit's page for others; a file of that name which the audit did not write might show real faces."""
+    if not path.is_file():
+        return None
+    page = path.read_bytes()
+    if sha256_bytes(page) != result.get("public_page_sha256"):
+        raise AuditError(f"{path} is not the page that this audit wrote; audit again, or take it out of there")
+    return page
 
 
 def read_audit_file(folder: Path) -> dict[str, Any]:
@@ -101,6 +107,7 @@ def read_audit_file(folder: Path) -> dict[str, Any]:
         result: dict[str, Any] = json.loads((folder / AUDIT_FILE).read_text(encoding="utf-8"))
         audited_manifest(result)
         is_valid = isinstance(result["verdict"], str) and isinstance(result["claim"], str)
+        is_valid &= all(isinstance(gate, dict) for gate in result.get("gates", {}).values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_valid = False
     if not is_valid:

@@ -34,7 +34,6 @@ class Documents:
         format: how the images are packed.
         encoding: keep, or what they were encoded as.
         quality: of the encodings that lose.
-        audit: folder of the audit.
         measure: content of measure.json.
         sidecar: what is known of each image.
         stated: what the publisher says.
@@ -47,7 +46,6 @@ class Documents:
     format: Packing
     encoding: Encoding
     quality: int
-    audit: Path | None
     measure: dict[str, Any] | None
     sidecar: Sidecar | None
     stated: Stated
@@ -61,8 +59,8 @@ class Documents:
         """
         documents = {RELEASE: _json(self._description(working))}
         documents |= release_documents(self._facts(working))
-        if self.audit is not None and (self.audit / PUBLIC_PAGE).is_file():
-            documents[PUBLIC_PAGE] = (self.audit / PUBLIC_PAGE).read_bytes()
+        if self.clearance.public_page is not None:
+            documents[PUBLIC_PAGE] = self.clearance.public_page
         if self.sidecar is not None:
             documents[SIDECAR] = lines = _renamed(self.sidecar, working)
             documents[SUMMARY] = _json(self.sidecar.summary | {"sidecar_sha256": sha256_bytes(lines)})
