@@ -65,13 +65,13 @@ def too_few_for(n_non_mated: int) -> list[str]:
         allowed = allowed_false_matches(fmr, n_non_mated)
         if not allowed:
             sentences.append(
-                f"{n_non_mated:,} non-mated pairs are too few for an FMR of {name} ({round(1 / fmr):,} are needed): the "
-                "TMR there is that without any false match"
+                f"{n_non_mated:,} non-mated pairs are too few for an FMR of {name} ({round(1 / fmr):,} are needed): "
+                "the TMR there is that without any false match"
             )
         elif allowed < _FEW_FALSE_MATCHES:
             sentences.append(
-                f"an FMR of {name} is {allowed} of {n_non_mated:,} non-mated pairs: the TMR there hangs on a few pairs, "
-                "and its interval reaches too high, since these are missing from many of the samples it is made from"
+                f"an FMR of {name} is {allowed} of {n_non_mated:,} non-mated pairs: the TMR there hangs on a few, and "
+                "its interval reaches too high, since these are missing from many of the samples it is made from"
             )
     return sentences
 

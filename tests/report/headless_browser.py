@@ -64,11 +64,11 @@ class Browser:
         message, self._waiting = self._waiting.split(b"\0", 1)
         return json.loads(message)
 
-    def open(self, address: str) -> None:
-        """Open a page and wait until its script says that it is ready."""
+    def open(self, address: str, ready: str = "document.documentElement?.dataset.ready") -> None:
+        """Open a page and wait until its script says that it is ready, or an expression does."""
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=address)
-        asked = {"expression": "document.documentElement?.dataset.ready", "returnByValue": True}
+        asked = {"expression": ready, "returnByValue": True}
         for _ in range(600):
             if self.call("Runtime.evaluate", **asked)["result"].get("value"):
                 return
