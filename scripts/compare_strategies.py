@@ -94,6 +94,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     result = {"settings": {key: value for key, value in vars(arguments).items() if key not in paths}}
     result["inputs"] = {name: faces.manifest_sha256 for name, faces in sets.items()}
     result["inputs"]["test"] = [faces.manifest_sha256 for faces in benchmark.facesets]
+    result["generated"] = _how_generated(sets["synthetic"])
     result |= {"size": size, "rows": rows}
     publish(arguments.out, "strategies", result, markdown(rows, size, arguments))
     met = [row.get("accuracy", 0.0) >= TARGETS[row["strategy"]] for row in rows if row["set"] == "synthetic"]
@@ -129,6 +130,14 @@ def _sets(arguments: argparse.Namespace) -> dict[str, FaceSet]:
         if len(real) < len(synthetic):
             sets["synthetic, as many"] = _some(synthetic, arguments.out / "synthetic", len(real))
     return sets
+
+
+def _how_generated(faces: FaceSet) -> dict[str, Any]:
+    """Return what a generated set was drawn with; its hash alone would tell nobody else."""
+    info = faces.info
+    known = ("per_class", "psi", "noise_mode", "identities", "distinct")
+    config = {key: value for key, value in info["made_by"].get("config", {}).items() if key in known}
+    return {"generator_sha256": info.get("generator", {}).get("sha256"), **config}
 
 
 def _some(faces: FaceSet, out: Path, n_images: int) -> FaceSet:
