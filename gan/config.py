@@ -232,10 +232,7 @@ class TrainingConfig:
     Args:
         batch: images a step, over all processes.
         micro_batch: images computed at once; a multiple of 4, and the unit of work that processes share.
-        optimizer: of both networks: adam; or muon, whose steps are equally long in all directions of a kernel.
-        learning_rate: Adam's, for both networks; by muon it also sets the length of a kernel's step.
-        discriminator_share: of the generator's channels that the discriminator has; less is faster and sees less. With
-            features beside it ``features.pixel_share`` counts instead.
+        learning_rate: Adam's, for both networks.
         r1_gamma: weight of the R1 gradient penalty on real images.
         r1_interval: steps between two penalties (lazy regularisation).
         style_mixing: probability that an image takes its later layers from a second z.
@@ -256,9 +253,7 @@ class TrainingConfig:
 
     batch: int = 16
     micro_batch: int = 16
-    optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 0.0025
-    discriminator_share: float = 1.0
     r1_gamma: float = 0.05
     r1_interval: int = 16
     style_mixing: float = 0.9
@@ -281,8 +276,6 @@ class TrainingConfig:
                 f"--training.batch {self.batch}, --training.micro_batch {self.micro_batch}: "
                 "the batch is a multiple of the micro-batch, and that of 4"
             )
-        share = self.discriminator_share
-        _require(0 < share <= 1, "--training.discriminator_share", share, "a share of more than 0 and at most 1")
         _require(0 <= self.style_mixing <= 1, "--training.style_mixing", self.style_mixing, "a probability from 0 to 1")
         for name in ("learning_rate", "r1_interval", "ema_kimg"):
             _require(getattr(self, name) > 0, f"--training.{name}", getattr(self, name), "a positive number")

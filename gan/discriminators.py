@@ -35,7 +35,7 @@ def build_discriminator(
     """
     mode = training.features.mode
     if mode == "off":
-        return _ordinary(_narrowed(network, training.discriminator_share), training, n_classes)
+        return _ordinary(network, training, n_classes)
     if features is None:
         raise ConfigError(f"--training.features.mode {mode} needs a frozen network; none was given")
     second = FeatureDiscriminator(

@@ -20,7 +20,6 @@ from gan.generator_term import GeneratorTerm
 from gan.gradients import apply_gradients, sum_all_over_processes, sum_over_processes
 from gan.losses import discriminator_loss, generator_loss, r1_penalty
 from gan.mapping import set_class_strength
-from gan.muon import AdversarialMuon
 from gan.path_length import PathLengthMean, path_length_penalty
 from gan.side_by_side import side_by_side
 from synthface.core.errors import ConfigError
@@ -98,8 +97,8 @@ class GanTrainer:
         self.G.synthesis.half_from = training.half_from
         self.ada = AdaController(training.ada)
         self.path_length = PathLengthMean(training.path_length.decay)
-        self.optimizer_G = _optimizer(self.G, training, training.path_length.interval * self._has_path_length)
-        self.optimizer_D = _optimizer(self.D, training, training.r1_interval)
+        self.optimizer_G = _adam(self.G, training.learning_rate, training.path_length.interval * self._has_path_length)
+        self.optimizer_D = _adam(self.D, training.learning_rate, training.r1_interval)
         self.step_index = 0
         self.average_starts_here = True
         self._synthesize = _compiled(self.G.synthesis, training.compile)
@@ -269,16 +268,13 @@ class GanTrainer:
         return bool(self._sum(torch.tensor(float(stop), device=self.fabric.device)) > 0)
 
 
-def _optimizer(module: nn.Module, training: TrainingConfig, interval: int) -> torch.optim.Optimizer:
-    """Return the optimiser of a network with one extra step every ``interval``, 0 for none.
+def _adam(module: nn.Module, learning_rate: float, interval: int) -> torch.optim.Adam:
+    """Adam for a network with one extra step every ``interval``, 0 for none.
 
     Rate and memory shrink to match the extra steps (lazy regularisation, arXiv 1912.04958, appendix B).
     """
     ratio = interval / (interval + 1) if interval else 1.0
-    rate, beta2 = training.learning_rate * ratio, 0.99**ratio
-    if training.optimizer == "muon":
-        return AdversarialMuon(module, lr=rate, beta2=beta2)
-    return torch.optim.Adam(module.parameters(), lr=rate, betas=(0.0, beta2), fused=True)
+    return torch.optim.Adam(module.parameters(), lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), fused=True)
 
 
 def _compiled(module: nn.Module, is_on: bool) -> Callable[..., Any]:

@@ -30,9 +30,8 @@ def begin_from_training(
 
     Args:
         trainer: the training that begins.
-        state: ``state_dict()`` of the other: both networks, the average and, where this training has the same or
-            uses them too, what the optimisers remember, an adaptive p, the mean path length and the state of a further
-            player.
+        state: ``state_dict()`` of the other: both networks, the average, what Adam remembers and, where this training
+            uses them too, an adaptive p, the mean path length and the state of a further player.
         network: what the other's generator was made with.
         same_recognizer: the further players of both see with the same recogniser; embeddings by another are of no use.
 
@@ -49,8 +48,7 @@ def begin_from_training(
     trainer.average_starts_here = False  # a short half-life would throw away what was averaged before
     for optimizer, other in ((trainer.optimizer_G, state["optimizer_G"]), (trainer.optimizer_D, state["optimizer_D"])):
         own = optimizer.state_dict()["param_groups"]
-        if _layout(own) == _layout(other["param_groups"]):  # another optimiser remembers other things
-            optimizer.load_state_dict({"state": other["state"], "param_groups": own})
+        optimizer.load_state_dict({"state": other["state"], "param_groups": own})
     learnt = {
         "ada": trainer.ada if trainer.config.ada.mode == "adaptive" else None,
         "path_length": trainer.path_length,
@@ -59,11 +57,6 @@ def begin_from_training(
     for name, part in learnt.items():
         if part is not None and name in state:
             part.load_state_dict(state[name])
-
-
-def _layout(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return which parameters an optimiser has in which kind of group, without rates."""
-    return [{key: group[key] for key in ("params", "kernels") if key in group} for group in groups]
 
 
 def _require_same_generator(trainer: GanTrainer, other: NetworkConfig) -> None:

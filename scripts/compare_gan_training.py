@@ -6,12 +6,12 @@ r"""What our training and the official code reach in the same time: Frechet dist
 
 Trains the networks of your own copy of NVIDIA's stylegan2-ada-pytorch for so many minutes on the same FaceSet with the
 configuration of our run (sizes, batch, learning rate, R1, moving average, adaptive augmentation) and in float32; its
-class embedding stays as published. What our run has beyond that (another optimiser, bfloat16, a smaller discriminator
-or a further one) is in the report. Then both moving averages draw the same number of images of the same classes, which
-are compared with the training images at the same resolution. Both trainings should have had the machine, or the same
-part of it, to themselves. ``--ours`` is a run's folder or one of its checkpoints; of a training that went on with
-``--init``, all its runs in a row, whose minutes and images are summed. Prints one JSON object. With ``--keep FILE`` the
-official side's result is written there, and taken from there by a later comparison of the same configuration and time.
+class embedding stays as published. What our run has beyond that (bfloat16, a further discriminator or player) is in the
+report. Then both moving averages draw the same number of images of the same classes, which are compared with the
+training images at the same resolution. Both trainings should have had the machine, or the same part of it, to
+themselves. ``--ours`` is a run's folder or one of its checkpoints; of a training that went on with ``--init``, all its
+runs in a row, whose minutes and images are summed. Prints one JSON object. With ``--keep FILE`` the official side's
+result is written there, and taken from there by a later comparison of the same configuration and time.
 """
 
 import argparse
@@ -58,8 +58,6 @@ SHARED = (
     "ada",
 )
 OURS_ALONE = (
-    "optimizer",
-    "discriminator_share",
     "half_from",
     "features",
     "identity",

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from synthface.core.errors import ConfigError
-from synthface.optimisation.muon import Muon
 from synthface.recognition.augmentation import PRESETS, EpochAugmentation
 from synthface.recognition.batches import Batches, MixedBatches, PairBatches, ShuffledBatches
 from synthface.recognition.clipping import clip_gradients
 from synthface.recognition.losses.centre_table import CentreTable
+from synthface.recognition.muon import Muon
 from synthface.recognition.shard_files import shard_of
 from synthface.recognition.student import Student
 
@@ -36,9 +36,8 @@ class TrainingConfig:
         batch: images a step, over all processes together.
         lr: highest learning rate; without milestones it rises over the first twentieth and then falls along a cosine
             to 0.
-        optimizer: sgd with momentum, adamw (arXiv 1711.05101) with torch's own betas, or muon
-            (``optimisation.muon.Muon``) for the network's kernels and Adam for the rest; class centres of which a step
-            sees a sample learn by SGD alone.
+        optimizer: sgd with momentum, adamw (arXiv 1711.05101) with torch's own betas, or muon (``muon.Muon``) for the
+            network's kernels and Adam for the rest; class centres of which a step sees a sample learn by SGD alone.
         momentum: of SGD.
         weight_decay: of convolution and linear weights and class centres; by muon, of the network's kernels alone;
             other parameters are left free.

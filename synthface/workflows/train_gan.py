@@ -50,11 +50,11 @@ class Options(Compute):
     Args:
         faces: FaceSet to train on, usually the train part of 'synthface split'.
         out: folder of the run.
-        init: begin from the folder of a finished run on these faces: both networks, their average, what the same
-            optimiser remembers, p where it is adaptive, the mean path length and, for the same recogniser, the centres
-            of the identity player; any setting but --network.* may differ. A generator file, or a run on other faces,
-            gives the generator alone, without its classes if the faces are others; --training.warmup_kimg 2 saves it
-            from a new discriminator.
+        init: begin from the folder of a finished run on these faces: both networks, their average, what Adam remembers,
+            p where it is adaptive, the mean path length and, for the same recogniser, the centres of the identity
+            player; any setting but --network.* may differ. A generator file, or a run on other faces, gives the
+            generator alone, without its classes if the faces are others; --training.warmup_kimg 2 saves it from a
+            new discriminator.
         minutes: stop after this much training time, over all resumed parts.
         kimg: stop after this many thousand images.
         resume: go on with the run in --out.

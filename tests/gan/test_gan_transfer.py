@@ -67,24 +67,6 @@ def test_all_that_was_learnt_is_taken_over(before: GanTrainer) -> None:
     assert before.term.state_dict()["visits"].sum() == 4 * 8
 
 
-@pytest.mark.parametrize("then", ["adam", "muon"])
-@pytest.mark.parametrize("first", ["adam", "muon"])
-def test_an_optimiser_goes_on_with_what_one_of_its_kind_remembers(first: str, then: str) -> None:
-    before = _trainer(dataclasses.replace(PLAIN, optimizer=first))
-    for _ in range(2):
-        before.step()
-    trainer = _begin(_trainer(dataclasses.replace(PLAIN, optimizer=then, learning_rate=1e-4)), before)
-    for mine, other in ((trainer.optimizer_G, before.optimizer_G), (trainer.optimizer_D, before.optimizer_D)):
-        remembered, own = other.state_dict()["state"], mine.state_dict()["state"]
-        assert own.keys() == (remembered.keys() if first == then else set())
-        for key, state in own.items():
-            assert all(
-                torch.equal(torch.as_tensor(state[name]), torch.as_tensor(remembered[key][name])) for name in state
-            )
-        assert all(group["lr"] < 2e-4 for group in mine.param_groups)
-    trainer.step()
-
-
 def test_what_only_one_of_the_two_has_is_left_alone(before: GanTrainer) -> None:
     without = _begin(_trainer(PLAIN), before)
     assert without.term is None
