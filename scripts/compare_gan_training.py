@@ -57,14 +57,7 @@ SHARED = (
     "sampling",
     "ada",
 )
-OURS_ALONE = (
-    "half_from",
-    "features",
-    "identity",
-    "path_length",
-    "transition",
-    "warmup_kimg",
-)
+OURS_ALONE = ("half_from", "features", "identity", "transition", "warmup_kimg")
 PER_CLASS = 2
 DRAWN_AT_ONCE = 16
 
