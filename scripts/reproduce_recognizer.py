@@ -4,9 +4,10 @@
         --to synthface/models
 
 From the generator that ships, and no other source of images, draws many people with few pictures each (a teacher needs
-no labels), trains a PatchResNet to follow the teacher's whitened embeddings, and measures it on LFW's pairs: on all of
-them, and on those without the people whom the generator was trained on. Writes the recogniser and its card. Whatever is
-done already is not done again; --device and --devices go to what computes.
+no labels), trains a PatchResNet to follow the teacher's whitened embeddings, once and then again from where that ended,
+and measures it on LFW's pairs: on all of them, and on those without the people whom the generator was trained on.
+Writes the recogniser and its card. Whatever is done already is not done again; --device and --devices go to what
+computes.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from synthface.models import GENERATOR, STUDENT, shipped_model
 TEACHER = "mobilefacenet-ms1m"
 # Chosen by single trainings of two to eleven minutes, judged on photos of the generator's training people.
 SET = ["--identities", "sampled", "--distinct.fmr", "0", "--psi", "1.5", "--noise-mode", "random", "--seed", "1"]
-STUDENT_OPTIONS = ["--strategy", "transfer", "--network", "patchresnet", "--input-size", "96", "--embedding-dim", "128"]
+NETWORK = ["--network", "patchresnet", "--input-size", "96", "--embedding-dim", "128"]
 RECIPE = ["--whiten-teacher", "0.25", "--half-teacher", "--half", "--batch", "128", "--augment", "flip"]
 RECIPE += ["--optimizer", "muon", "--lr", "0.05", "--weight-decay", "0.01"]
 
@@ -44,29 +45,38 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--identities", type=int, default=50_000, help="people drawn")
     parser.add_argument("--per-identity", type=int, default=4, help="pictures of each")
-    parser.add_argument("--epochs", type=int, default=22)
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        nargs="+",
+        default=[22, 18],
+        help="of each training; all but the first go on from the last",
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--devices", type=int, default=1, help="processes that train")
     return parser.parse_args()
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    out, run = arguments.out, arguments.out / "student"
+    out = arguments.out
     drawn = out / "faces-to-learn-from"
     compute = ["--device", arguments.device, "--devices", arguments.devices]
     people = ["--classes", f"0-{arguments.identities - 1}", "--per-class", arguments.per_identity]
     synthface("generate", "--generator", shipped_model(GENERATOR), *SET, *people, *compute, "--out", drawn)
-    options = [*STUDENT_OPTIONS, *RECIPE, "--teacher", TEACHER, "--epochs", arguments.epochs, *compute]
-    synthface("train-recognizer", "--faces", drawn, *options, "--out", run)
+    runs = [out / f"student-{k}" for k in range(len(arguments.epochs))]
+    for k, (run, epochs) in enumerate(zip(runs, arguments.epochs, strict=True)):
+        begin = ["--init", runs[k - 1] / "recognizer.safetensors"] if k else NETWORK
+        options = [*begin, *RECIPE, "--teacher", TEACHER, "--epochs", epochs, "--seed", k, *compute]
+        synthface("train-recognizer", "--faces", drawn, "--strategy", "transfer", *options, "--out", run)
     scores = {}
     for name, more in (("all", []), ("disjoint", ["--exclude", arguments.split / "train"])):
         evaluated = out / f"student-{name}"
         what = ["--faces", arguments.faces, "--pairs", arguments.pairs, "--allow-missing", *more]
-        synthface("evaluate", *what, "--recognizer", run, "--out", evaluated)
+        synthface("evaluate", *what, "--recognizer", runs[-1], "--out", evaluated)
         scores[name] = _figures(read_json(evaluated / "results.json"))
-    shutil.copyfile(run / "recognizer.safetensors", arguments.to / STUDENT)
+    shutil.copyfile(runs[-1] / "recognizer.safetensors", arguments.to / STUDENT)
     if arguments.json:
-        write_json(arguments.json, {"training": read_json(run / "run.json"), "pairs": scores})
+        write_json(arguments.json, {"trainings": [read_json(run / "run.json") for run in runs], "pairs": scores})
     card = model_card(arguments, scores, arguments.to / STUDENT)
     (arguments.to / STUDENT).with_suffix(".md").write_text(card, encoding="utf-8")
 
@@ -90,8 +100,9 @@ def model_card(arguments: argparse.Namespace, scores: dict[str, Any], file: Path
         "",
         f"**Made by** `scripts/reproduce_recognizer.py`, which wrote this card, in {arguments.devices} "
         f"{'process' if arguments.devices == 1 else 'processes'}: "
-        f"{arguments.epochs} epochs of {images:,} images of {arguments.identities:,} people sampled from the generator "
-        f"that ships (psi 1.5); it follows the whitened embeddings of {TEACHER} (strategy transfer: labels unused).",
+        f"{' and then '.join(map(str, arguments.epochs))} epochs of {images:,} images of {arguments.identities:,} "
+        f"people sampled from the generator that ships (psi 1.5); it follows the whitened embeddings of {TEACHER} "
+        "(strategy transfer: labels unused).",
         "",
         "**It has never seen a real photo; its teacher has**, of tens of thousands of people, collected from the web. "
         "What the teacher knows of them may have come over. Its weights are published for research use, and so is "

@@ -1,4 +1,4 @@
-"""Augmented training images; what happens to an image depends on (seed, epoch, its index) and on nothing else."""
+"""Augmented training images; what happens to one depends on (seed, epoch, its place in the epoch) and nothing else."""
 
 from dataclasses import dataclass
 
@@ -44,20 +44,20 @@ _N_DRAWS = 11
 
 
 class EpochAugmentation:
-    """The draws of one epoch, one row an image."""
+    """The draws of one epoch, one row a place in its order: an image that comes twice is changed twice."""
 
-    def __init__(self, augmentation: Augmentation, n_images: int, *, seed: int, epoch: int) -> None:
+    def __init__(self, augmentation: Augmentation, n_places: int, *, seed: int, epoch: int) -> None:
         self._augmentation = augmentation
-        self._draws = numpy_generator(seed, "augment", epoch).random((n_images, _N_DRAWS), dtype=np.float32)
+        self._draws = numpy_generator(seed, "augment", epoch).random((n_places, _N_DRAWS), dtype=np.float32)
 
     def __call__(
-        self, images: NDArray[np.uint8], indices: NDArray[np.int64], device: torch.device | str = "cpu"
+        self, images: NDArray[np.uint8], places: NDArray[np.int64], device: torch.device | str = "cpu"
     ) -> Tensor:
-        """Return [B, 3, S, S] float in [-1, 1] from [B, S, S, 3] uint8, changed by the draws of their indices.
+        """Return [B, 3, S, S] float in [-1, 1] from [B, S, S, 3] uint8, changed by the draws of their places.
 
         Computed on the device, which gets a byte a value: an accelerator does not wait for the host's arithmetic.
         """
-        bounds, draws = self._augmentation, torch.from_numpy(self._draws[indices]).to(device)
+        bounds, draws = self._augmentation, torch.from_numpy(self._draws[places]).to(device)
         flipped = draws[:, 0] < bounds.flip
         stored, moves = torch.from_numpy(images).to(device), bounds.rotate_degrees or bounds.zoom or bounds.shift
         if not moves:  # bytes are mirrored several times faster than the floats they become

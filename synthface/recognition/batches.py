@@ -22,8 +22,12 @@ class Batches(Protocol):
     size: int
     steps_per_epoch: int
 
-    def share(self, epoch: int, step: int, *, rank: int, world_size: int) -> NDArray[np.int64]:
-        """Return the images of one process in one step."""
+    def images(self, epoch: int, step: int) -> NDArray[np.int64]:
+        """Return the images of one step, of all processes together."""
+        ...
+
+    def slots(self, *, rank: int, world_size: int) -> NDArray[np.int64]:
+        """Return which places of every step belong to one process."""
         ...
 
 
@@ -42,11 +46,15 @@ class ShuffledBatches:
         """Return the images of an epoch in the order they are visited."""
         return epoch_order(self._n_images, seed=self._seed, epoch=epoch)
 
-    def share(self, epoch: int, step: int, *, rank: int, world_size: int) -> NDArray[np.int64]:
-        """Return every world_size-th image of the batch."""
+    def images(self, epoch: int, step: int) -> NDArray[np.int64]:
+        """Return the images of one step, of all processes together."""
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self.order(epoch)
-        return self._order[step * self.size : (step + 1) * self.size][rank::world_size]
+        return self._order[step * self.size : (step + 1) * self.size]
+
+    def slots(self, *, rank: int, world_size: int) -> NDArray[np.int64]:
+        """Return every world_size-th place."""
+        return np.arange(rank, self.size, world_size)
 
 
 class MixedBatches(ShuffledBatches):
@@ -129,12 +137,15 @@ class PairBatches:
         self.size = n_classes * per_class
         self.steps_per_epoch = max(1, len(labels) // self.size)
 
-    def share(self, epoch: int, step: int, *, rank: int, world_size: int) -> NDArray[np.int64]:
-        """Return the images of every world_size-th class of the batch, class by class."""
+    def images(self, epoch: int, step: int) -> NDArray[np.int64]:
+        """Return the images of one step, of all processes together, class by class."""
         generator = numpy_generator(self._seed, "pairs", epoch, step)
         chosen = generator.choice(len(self._classes), self._n_classes, replace=False)
-        drawn = [self._draw(self._classes[k], generator) for k in chosen]
-        return np.concatenate(drawn[rank::world_size])
+        return np.concatenate([self._draw(self._classes[k], generator) for k in chosen])
+
+    def slots(self, *, rank: int, world_size: int) -> NDArray[np.int64]:
+        """Return the places of every world_size-th class."""
+        return np.arange(self.size).reshape(self._n_classes, self._per_class)[rank::world_size].ravel()
 
     def _draw(self, images: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         shuffled = generator.permutation(images)

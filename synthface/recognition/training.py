@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from synthface.core.errors import ConfigError
 from synthface.recognition.augmentation import PRESETS, EpochAugmentation
@@ -136,17 +136,19 @@ class Trainer:
     def run_epoch(self) -> Iterator[Step]:
         """Train for an epoch, or until the minutes are over, yielding after every step."""
         config, epoch = self._config, self.next_epoch
-        augment = EpochAugmentation(PRESETS[config.augment], len(self._data.labels), seed=config.seed, epoch=epoch)
+        n_places = self.steps_per_epoch * self._batches.size
+        augment = EpochAugmentation(PRESETS[config.augment], n_places, seed=config.seed, epoch=epoch)
         self._teacher = None if self._data.teacher is None else self._data.teacher(epoch)
-        rank, world_size = self._fabric.global_rank, self._fabric.world_size
+        slots = self._batches.slots(rank=self._fabric.global_rank, world_size=self._fabric.world_size)
         self._module.train()
         for step in range(self.steps_per_epoch):
             began = time.perf_counter()
             progress = self._progress(step)
             if progress >= 1:
                 break
-            mine = self._batches.share(epoch, step, rank=rank, world_size=world_size)
-            losses, lr = self._step(mine, augment, progress)
+            mine = self._batches.images(epoch, step)[slots]
+            images = augment(self.pixels[mine], step * self._batches.size + slots, self._fabric.device)
+            losses, lr = self._step(mine, images, progress)
             seconds = time.perf_counter() - began
             self._seconds += seconds
             yield Step(progress, lr, *losses, self._batches.size, seconds)
@@ -161,11 +163,10 @@ class Trainer:
         return max(share, seconds / (60 * self._config.minutes))
 
     def _step(
-        self, indices: NDArray[np.int64], augment: EpochAugmentation, progress: float
+        self, indices: NDArray[np.int64], images: Tensor, progress: float
     ) -> tuple[tuple[float, float, float], float]:
         """Take one optimisation step; return its three losses and its learning rate."""
         device = self._fabric.device
-        images = augment(self._data.pixels[indices], indices, device)
         labels = torch.from_numpy(self._data.labels[indices]).to(device)
         teacher = None if self._teacher is None else torch.from_numpy(self._teacher[indices]).to(device)
         lr = self._config.lr * self._learning_rate_factor(progress)

@@ -1,4 +1,4 @@
-"""Augmentation: what it does to an image depends on seed, epoch and index; each part does what it says."""
+"""Augmentation: what it does to an image depends on seed, epoch and place in it; each part does what it says."""
 
 import numpy as np
 import pytest

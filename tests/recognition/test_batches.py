@@ -10,7 +10,8 @@ LABELS = np.repeat(np.arange(9), [1, 2, 3, 5, 8, 8, 8, 8, 20])
 
 
 def _whole(batches, epoch, step, world_size=1):
-    return np.concatenate([batches.share(epoch, step, rank=r, world_size=world_size) for r in range(world_size)])
+    images = batches.images(epoch, step)
+    return np.concatenate([images[batches.slots(rank=r, world_size=world_size)] for r in range(world_size)])
 
 
 def test_shuffled_batches_show_each_image_once_an_epoch():
@@ -42,8 +43,10 @@ def test_pair_batches_hold_whole_classes():
 
 def test_processes_share_a_pair_batch_by_classes():
     alone, two = PairBatches(LABELS, 16, seed=0), PairBatches(LABELS, 16, seed=0, world_size=2)
-    parts = [two.share(0, 0, rank=rank, world_size=2) for rank in range(2)]
-    assert sorted(np.concatenate(parts)) == sorted(_whole(alone, 0, 0))
+    np.testing.assert_array_equal(two.images(0, 0), alone.images(0, 0))
+    slots = [two.slots(rank=rank, world_size=2) for rank in range(2)]
+    assert sorted(np.concatenate(slots)) == list(range(16))
+    parts = [two.images(0, 0)[mine] for mine in slots]
     assert not set(LABELS[parts[0]]) & set(LABELS[parts[1]])
 
 

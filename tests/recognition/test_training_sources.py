@@ -1,12 +1,15 @@
 """What train-recognizer is given: mixtures with shares, and formats read as they are."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from synthface.core.errors import ConfigError
 from synthface.recognition.batches import MixedBatches
+from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
 from synthface.workflows import convert, train_recognizer
 from synthface.workflows.train_recognizer import Options
 from synthface.workflows.training_recognizers.sources import open_training_set, parts_of, together
@@ -25,7 +28,7 @@ def test_each_set_has_its_share_of_every_epoch():
     assert (batches.size, batches.steps_per_epoch) == (50, 20)
     epochs = []
     for epoch in range(2):
-        steps = [batches.share(epoch, step, rank=0, world_size=1) for step in range(20)]
+        steps = [batches.images(epoch, step) for step in range(20)]
         order = np.concatenate(steps)
         epochs.append(order)
         counts = np.bincount(order, minlength=1000)
@@ -34,7 +37,8 @@ def test_each_set_has_its_share_of_every_epoch():
         assert set(counts[900:]) == {4}  # a hundred images four times each
         assert abs(np.mean(parts[steps[0]]) - 0.4) < 0.25  # shuffled through each other
         again = MixedBatches(parts, (3, 2), 50, seed=1)
-        np.testing.assert_array_equal(again.share(epoch, 7, rank=1, world_size=2), steps[7][1::2])
+        mine = again.slots(rank=1, world_size=2)
+        np.testing.assert_array_equal(again.images(epoch, 7)[mine], steps[7][1::2])
     assert len(set(epochs[0]) & set(epochs[1])) < 600  # other images of the large set
     with pytest.raises(ConfigError, match="--shares"):
         MixedBatches(parts, (0.6, 0.4, 0.1), 50, seed=1)
@@ -93,3 +97,38 @@ def test_other_formats_are_trained_on_as_they_are(make_faceset, tmp_path, form):
         train_recognizer.run(Options(faces=source, out=tmp_path / name, **TINY | {"epochs": 1}))
     weights = [(tmp_path / name / "recognizer.safetensors").read_bytes() for name in ("direct", "faceset")]
     assert weights[0] == weights[1]
+
+
+class _Recorder(torch.nn.Module):
+    """A student that learns nothing and keeps the images it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.network = torch.nn.Identity()
+        self.head, self.shown = None, []
+
+    def forward(self, images, labels, teacher, attributes=None):
+        self.shown.append(images)
+        loss = self.weight.sum()
+        return loss, loss, loss
+
+
+def test_an_image_shown_again_in_an_epoch_is_changed_anew():
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    parts = np.repeat([0, 1], [10, 2])  # with equal shares, the last two are shown three times each
+    data = TrainingData(pixels, np.arange(12), parts=parts)
+    config = TrainingConfig(epochs=1, batch=4, augment="strong", shares=(1, 1))
+    shown = {}
+    for world_size in (1, 2):
+        for rank in range(world_size):
+            setup = {"setup": lambda *modules: modules, "backward": torch.Tensor.backward, "broadcast": lambda x: x}
+            fabric = SimpleNamespace(world_size=world_size, global_rank=rank, device="cpu", **setup)
+            student = _Recorder()
+            assert len(list(Trainer(fabric, student, data, config).run_epoch())) == 3
+            shown[world_size, rank] = torch.stack(student.shown)
+    alone = shown[1, 0].flatten(0, 1)
+    assert len(torch.unique(alone.flatten(1), dim=0)) == 12
+    assert len(set(MixedBatches(parts, (1, 1), 4, seed=0).order(0))) < 12
+    together_shown = torch.stack([shown[2, 0], shown[2, 1]], dim=2).flatten(0, 2)
+    torch.testing.assert_close(together_shown, alone)
