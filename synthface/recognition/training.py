@@ -1,5 +1,6 @@
 """Training a recogniser: classification, transfer from a teacher's embeddings, or both (the strategies of SFace)."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from synthface.recognition.batches import Batches, MixedBatches, PairBatches, Sh
 from synthface.recognition.clipping import clip_gradients
 from synthface.recognition.losses.centre_table import CentreTable
 from synthface.recognition.muon import Muon
+from synthface.recognition.seeded_masks import draws_masks, seeded_masks
 from synthface.recognition.shard_files import shard_of
 from synthface.recognition.student import Student
 
@@ -118,6 +120,7 @@ class Trainer:
         optimizer = _optimizer(student, config)
         if compiled:  # the network alone: heads are small, and some draw or count
             student.network.compile()
+        self._draws_masks = draws_masks(student)
         self._module, self._optimizer = fabric.setup(self.student, optimizer)
         self.next_epoch = 0
         self._seconds = 0.0
@@ -148,11 +151,17 @@ class Trainer:
                 break
             mine = self._batches.images(epoch, step)[slots]
             images = augment(self.pixels[mine], step * self._batches.size + slots, self._fabric.device)
-            losses, lr = self._step(mine, images, progress)
+            with self._masks(epoch, step):
+                losses, lr = self._step(mine, images, progress)
             seconds = time.perf_counter() - began
             self._seconds += seconds
             yield Step(progress, lr, *losses, self._batches.size, seconds)
         self.next_epoch += 1
+
+    def _masks(self, epoch: int, step: int) -> contextlib.AbstractContextManager[None]:
+        if not self._draws_masks:
+            return contextlib.nullcontext()
+        return seeded_masks(self._fabric.device, self._config.seed, epoch, step, self._fabric.global_rank)
 
     def _progress(self, step: int) -> float:
         """Return the share of the training that is done: of its steps, or of its minutes if those run out first."""
