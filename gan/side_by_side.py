@@ -1,12 +1,11 @@
 """Calls that run side by side on a CPU, each on its share of the threads: no core waits for another at each layer."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import TypeVar
 
 import torch
+
+from synthface.core.ahead import computed_ahead
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -30,12 +29,6 @@ def side_by_side(
         return
     torch.set_num_threads(n_threads // n_workers)  # threads that are started now inherit it
     try:
-        with ThreadPoolExecutor(n_workers, thread_name_prefix="side-by-side") as pool:
-            remaining = iter(items)
-            pending: deque[Future[B]] = deque(pool.submit(call, item) for item in islice(remaining, n_workers + 1))
-            while pending:
-                result = pending.popleft().result()
-                pending.extend(pool.submit(call, item) for item in islice(remaining, 1))
-                yield result
+        yield from computed_ahead(call, items, threads=n_workers, name="side-by-side")
     finally:
         torch.set_num_threads(n_threads)

@@ -4,8 +4,9 @@
     python scripts/bench_many_classes.py --classes 1000000 --dim 512 --rates 0.1 0.01 --json many.json
 
 For each number of classes and each share of them that takes part in a step (``--loss-options.sample_rate``; Partial FC,
-arXiv 2010.05222) a fresh process takes --steps steps of forward, backward and update, and reports the median step and
-how far its memory rose above that of an idle process. Table and momentum alone are 8 C D bytes.
+arXiv 2010.05222) a fresh process takes --steps steps of forward, backward and update, writes a checkpoint as a training
+does, and reports the median step and how far its memory rose above that of an idle process. Table and momentum alone
+are 8 C D bytes, in memory and (in the temporary folder) on disk.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,7 @@ def measure(n_classes: int, rate: float, arguments: argparse.Namespace) -> dict[
     """Return the figures of one setting."""
     import torch
 
+    from synthface.core.atomic import atomic_file
     from synthface.core.heap import keep_freed_memory
     from synthface.recognition.losses import LOSSES
 
@@ -70,6 +73,8 @@ def measure(n_classes: int, rate: float, arguments: argparse.Namespace) -> dict[
         head(embeddings, labels).backward()
         head.centres.update(lr=0.1, momentum=0.9, weight_decay=5e-4)
         seconds.append(time.perf_counter() - began)
+    with tempfile.TemporaryDirectory() as folder, atomic_file(Path(folder) / "checkpoint.pt") as stream:
+        torch.save({"student": head.state_dict()}, stream)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "classes": n_classes,

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from synthface.core.errors import ConfigError
 
@@ -36,9 +37,17 @@ def atomic_folder(out: Path) -> Iterator[Path]:
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, then rename it into place."""
+    with atomic_file(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a stream to a temporary file that becomes ``path`` when the block ends well, for what is not held whole."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as stream:
+            yield stream
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.core.ahead import computed_ahead
 from synthface.core.atomic import partial_path
 from synthface.core.cache_folder import cache_folder
 from synthface.data.faceset import FaceSet
+
+_AHEAD = 64  # images decoded before they are written
 
 
 def image_cache(
@@ -42,9 +46,19 @@ def _build(faceset: FaceSet, height: int, width: int, path: Path, through: Calla
         # Written, not mapped: on a full disk a write is an error, and a page that finds no room kills the process.
         with working.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
-            for index in through(range(len(faceset))):
-                stream.write(faceset.read_images([index], height, width)[0].tobytes())
+            read = partial(_pixels, faceset, height, width)
+            for content in computed_ahead(read, through(range(len(faceset))), threads=_cores(), ahead=_AHEAD):
+                stream.write(content)
     except BaseException:
         working.unlink(missing_ok=True)
         raise
     working.replace(path)
+
+
+def _pixels(faceset: FaceSet, height: int, width: int, index: int) -> bytes:
+    return faceset.read_images([index], height, width).tobytes()
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

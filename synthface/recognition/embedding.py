@@ -1,15 +1,15 @@
 """Embedding in micro-batches of one shape, side by side on a CPU's cores."""
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from synthface.core.ahead import computed_ahead
 
 if TYPE_CHECKING:
     from synthface.recognition.recognizer import Recognizer
@@ -47,14 +47,8 @@ def embed_batches(
     if not side_by_side:
         yield from map(embed, batches)
         return
-    with _single_threads() as (pool, n_workers):
-        pending: deque[Future[Raw]] = deque()
-        for batch in batches:
-            pending.append(pool.submit(embed, batch))
-            if len(pending) > n_workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    with _single_threads() as threads:
+        yield from computed_ahead(embed, batches, threads=threads, name="embed")
 
 
 @torch.inference_mode()
@@ -76,13 +70,11 @@ def _embed(
 
 
 @contextlib.contextmanager
-def _single_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+def _single_threads() -> Iterator[int]:
     """Yield as many workers as torch has threads, of one thread each; torch's own rest meanwhile."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that are started now inherit it
-    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="embed")
     try:
-        yield pool, n_threads
+        yield n_threads
     finally:
-        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(n_threads)

@@ -1,13 +1,12 @@
 """The folder of a training run: ``RUN.partial`` while it lasts, with a checkpoint; ``RUN`` when it is done."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from synthface.core.atomic import partial_path, write_atomic
+from synthface.core.atomic import atomic_file, partial_path, write_atomic
 from synthface.core.errors import ConfigError
 from synthface.core.hashing import canonical_json, sha256_json
 from synthface.core.journal import Journal
@@ -53,7 +52,7 @@ class TrainingFolder:
     def load_checkpoint(self) -> dict[str, Any] | None:
         """Return the last checkpoint, or None before the first."""
         path = self.working / _CHECKPOINT
-        return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True) if path.exists() else None
 
     def resume(self, trainer: Any) -> bool:
         """Bring a trainer to the last checkpoint, whatever the number of processes that wrote it; say if there is one.
@@ -82,9 +81,8 @@ class TrainingFolder:
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint file."""
-        stream = io.BytesIO()
-        torch.save(state, stream)
-        write_atomic(self.working / _CHECKPOINT, stream.getvalue())
+        with atomic_file(self.working / _CHECKPOINT) as stream:  # a table of class centres has no room for a second one
+            torch.save(state, stream)
 
     def metrics(self, next_epoch: int) -> list[dict[str, Any]]:
         """Return the epochs' figures so far, cut to those that the checkpoint has behind it."""

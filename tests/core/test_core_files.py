@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthface.core.atomic import atomic_folder, partial_path, require_absent, write_atomic
+from synthface.core.atomic import atomic_file, atomic_folder, partial_path, require_absent, write_atomic
 from synthface.core.cache_folder import cache_folder
 from synthface.core.errors import AuditError, ConfigError, DataError, SynthfaceError, WeightsError
 from synthface.core.hashing import canonical_json, sha256_bytes, sha256_file, sha256_json
@@ -46,16 +46,12 @@ def test_an_artefact_is_never_overwritten(tmp_path):
         require_absent(tmp_path / "out", flag="--run")
 
 
-def test_a_file_is_replaced_in_one_step(tmp_path, monkeypatch):
+def test_a_file_is_replaced_in_one_step(tmp_path):
     path = tmp_path / "file"
     write_atomic(path, b"old")
-
-    def fail(self, content):
+    with pytest.raises(StoppedError), atomic_file(path) as stream:
+        stream.write(b"new")
         raise StoppedError
-
-    monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(StoppedError):
-        write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from synthface.recognition.losses import LOSSES
 from synthface.recognition.losses.magnitude import MagnitudeMargin
-from synthface.recognition.losses.subcentres import dominant_subcentres, images_to_drop
+from synthface.recognition.losses.subcentres import dominant_subcentres, images_to_drop, subcentre_cosines
 
 N_CLASSES, DIM, SCALE = 6, 5, 16.0
 
@@ -161,8 +161,10 @@ def test_purification_finds_the_wrong_labels():
     flipped[::10] = True
     shown = torch.where(flipped, (y + 1) % 4, y)
     x = centres[shown, 2] + 0.05 * torch.randn(200, 64, generator=generator)
-    assert dominant_subcentres(x, y, centres).tolist() == [2, 2, 2, 2]
-    assert torch.equal(images_to_drop(x, y, centres), flipped)
+    cosines = subcentre_cosines(x, y, centres)
+    torch.testing.assert_close(cosines[7], F.normalize(centres[0], dim=1) @ F.normalize(x[7], dim=0))
+    assert dominant_subcentres(cosines, y, 4).tolist() == [2, 2, 2, 2]
+    assert torch.equal(images_to_drop(cosines, y, 4), flipped)
 
 
 def test_magface_with_one_margin_is_easy_arcface():

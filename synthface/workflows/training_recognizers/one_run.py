@@ -211,9 +211,13 @@ def list_far_images(folder: Path, fabric: Any, trainer: Any, faceset: FaceSet) -
     """Write ``dropped.txt`` where the loss has sub-centres; every process calls this."""
     from synthface.recognition.purification import images_far_from_their_class
 
-    if not fabric.is_global_zero and not trainer.shards:
-        return
-    paths = images_far_from_their_class(trainer.student, faceset)
+    paths = images_far_from_their_class(
+        trainer.student,
+        faceset,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+        through=lambda blocks: track(blocks, description="comparing with sub-centres", unit="block"),
+    )
     if paths is not None and fabric.is_global_zero:
         write_atomic(folder / "dropped.txt", "".join(f"{path}\n" for path in paths).encode())
         logger.info("%d of %d images lie far from their class: dropped.txt", len(paths), len(faceset))
