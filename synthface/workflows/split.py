@@ -5,6 +5,7 @@ a generator can only be nearer to those it was trained on. People with fewer tha
 Images are hard links where the disk allows it, so a split takes no space.
 """
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ EXAMPLES = """
 synthface split faces --out parts
 synthface split faces --out parts --holdout 0.5 --min-images 4 --seed 7
 """
+MIN_SAMPLED = 32  # training people that 'generate --identities sampled' needs; SampleConfig's package imports torch
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def run(options: Options) -> int:
     if not is_made:
         require_absent(options.out)
     folder = options.out if is_made else partial_path(options.out)
+    people: dict[str, int] = {}
     summary = []
     for role in ROLES:
         config = {"holdout": options.holdout, "min_images": options.min_images, "role": role}
@@ -71,8 +74,15 @@ def run(options: Options) -> int:
                 if roles[record.identity] == role and not writer.done(record.path):
                     writer.add_file(record, faces.root / record.path)
             part = writer.finish()
+        people[role] = len(part.identities)
         summary.append(f"{role:<8} {len(part.identities):>7,} people  {len(part):>8,} images  {options.out / role}")
     if not is_made:
         folder.rename(options.out)
     print("\n".join(summary))
+    if people["train"] < MIN_SAMPLED:
+        print(
+            f"warning: 'generate --identities sampled' needs {MIN_SAMPLED} people to train on, here are "
+            f"{people['train']}; give it --sample.n_parents 8, or --identities mixed",
+            file=sys.stderr,
+        )
     return 0

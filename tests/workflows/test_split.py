@@ -4,8 +4,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from gan.identities import SampleConfig
 from synthface.cli import main
 from synthface.data import FaceSet, FaceSetWriter
+from synthface.workflows.split import MIN_SAMPLED
 
 ROLES = ("train", "holdout", "placebo")
 
@@ -50,6 +52,18 @@ def test_the_parts_are_disjoint_by_person_and_together_the_whole(faces, tmp_path
             part.read_image(index)
     assert contents(faces.root) == before
     assert "train         13 people" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("n_people", "warned"), [(47, True), (48, False)])
+def test_too_few_people_to_sample_from_are_warned_of(tmp_path, capsys, n_people, warned):
+    with FaceSetWriter(tmp_path / "faces", kind="real", record={"command": "test", "versions": {}}) as writer:
+        for k in range(2 * n_people):
+            image, person = np.full((16, 16, 3), k, np.uint8), f"p{k // 2}"
+            writer.add(f"images/{person}/{k}.png", image, identity=person, source=f"{person}/{k}.jpg")
+        faces = writer.finish()
+    assert split(faces, tmp_path / "parts") == 0
+    assert ("'generate --identities sampled' needs 32 people" in capsys.readouterr().err) == warned
+    assert SampleConfig().n_parents == MIN_SAMPLED
 
 
 def test_splitting_again_changes_nothing_and_another_split_is_refused(faces, tmp_path, capsys):
