@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from synthface.core.errors import DataError
 from synthface.core.seeds import numpy_generator
+from synthface.metrics.sampled_pairs import row_products
 from synthface.metrics.verification import allowed_false_matches
 
 Floats = NDArray[np.float64]
@@ -111,7 +112,7 @@ def people_pairs(
     Raises:
         DataError: no two images are of one identity, or none of two.
     """
-    u, a, names = np.asarray(unit, np.float64), np.asarray(norms, np.float64), np.asarray(labels)
+    u, a, names = np.asarray(unit), np.asarray(norms, np.float64), np.asarray(labels)
     generator = numpy_generator(seed, "pairs to fit quality weights on")
     rows = []
     for name in np.unique(names):
@@ -123,7 +124,7 @@ def people_pairs(
     if not all(map(len, kinds)):
         raise DataError("quality weights are fitted on pairs: give two identities or more, with two images each")
     mated, others = (
-        ScoredPairs(np.einsum("nd,nd->n", u[kind[:, 0]], u[kind[:, 1]]), pair_quality(a[kind[:, 0]], a[kind[:, 1]]))
+        ScoredPairs(row_products(u, kind[:, 0], kind[:, 1]), pair_quality(a[kind[:, 0]], a[kind[:, 1]]))
         for kind in kinds
     )
     return mated, others

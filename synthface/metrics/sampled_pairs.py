@@ -1,6 +1,7 @@
 """Mated and non-mated scores of a labelled set whose non-mated pairs are too many to hold."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,7 @@ from synthface.metrics.verification_summary import ScoredPairs
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 _MAX_NON_MATED = 1_000_000
+_BLOCK = 16_384  # pairs whose vectors are gathered at a time
 
 
 def mated_and_non_mated(
@@ -22,9 +24,9 @@ def mated_and_non_mated(
         labels: [N] identity of each.
         max_non_mated: pairs to stop at.
     """
-    unit, names = np.asarray(vectors, dtype=np.float64), np.asarray(labels)
+    unit, names = np.asarray(vectors), np.asarray(labels)
     kinds = (_mated_rows(names), _non_mated_rows(names, max_non_mated))
-    mated, non_mated = (np.concatenate([np.zeros(0), *(_cosines(unit, *rows) for rows in kind)]) for kind in kinds)
+    mated, non_mated = (np.concatenate([np.zeros(0), *(row_products(unit, *rows) for rows in kind)]) for kind in kinds)
     return mated, non_mated
 
 
@@ -34,9 +36,9 @@ def sampled_pairs(vectors: ArrayLike, labels: ArrayLike, *, max_non_mated: int =
     Raises:
         DataError: no pair is mated, or none is non-mated.
     """
-    unit, names = np.asarray(vectors, dtype=np.float64), np.asarray(labels)
+    unit, names = np.asarray(vectors), np.asarray(labels)
     parts = [
-        (same, _cosines(unit, first, second), names[first], names[second])
+        (same, row_products(unit, first, second), names[first], names[second])
         for same, kind in ((True, _mated_rows(names)), (False, _non_mated_rows(names, max_non_mated)))
         for first, second in kind
     ]
@@ -51,9 +53,19 @@ def sampled_pairs(vectors: ArrayLike, labels: ArrayLike, *, max_non_mated: int =
     )
 
 
-def _cosines(unit: Floats, first: Rows, second: Rows) -> Floats:
-    cosines: Floats = np.einsum("nd,nd->n", unit[first], unit[second])
-    return cosines
+def row_products(vectors: NDArray[np.floating[Any]], first: Rows, second: Rows) -> Floats:
+    """Return the products of pairs of rows, [n] in float64; gathers a block of them at a time.
+
+    Args:
+        vectors: [N, D].
+        first: [n] rows.
+        second: [n] rows.
+    """
+    products = np.empty(len(first))
+    for start in range(0, len(first), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        products[some] = np.einsum("nd,nd->n", vectors[first[some]], vectors[second[some]], dtype=np.float64)
+    return products
 
 
 def _mated_rows(names: NDArray[np.generic]) -> Iterator[tuple[Rows, Rows]]:

@@ -99,8 +99,12 @@ class MixedBatches(ShuffledBatches):
 class PairBatches:
     """P classes with K images each, drawn anew in every step: what losses on pairs and triplets need.
 
-    Classes of one image show no pair and are left out; one with fewer than K images shows some of them twice. Whole
-    classes go to a process, since pairs are made within one.
+    Classes of one image show no pair and are left out, so a loss that classifies too never sees them; one with fewer
+    than K images shows some of them twice. An epoch has as many images as the other classes together. Whole classes go
+    to a process, since pairs are made within one.
+
+    Attributes:
+        n_left_out: classes of one image.
 
     Args:
         labels: [N] class of each image.
@@ -121,7 +125,9 @@ class PairBatches:
             raise ConfigError(f"--images-per-class {per_class}: pairs need at least 2")
         order = np.argsort(labels, kind="stable")
         _, first = np.unique(labels[order], return_index=True)
-        self._classes = [images for images in np.split(order, first[1:]) if len(images) >= 2]
+        classes = np.split(order, first[1:])
+        self._classes = [images for images in classes if len(images) >= 2]
+        self.n_left_out = len(classes) - len(self._classes)
         if len(self._classes) < 2 * world_size:
             raise DataError(
                 f"this loss learns from pairs: it needs {2 * world_size} identities with 2 images or more, not "
@@ -135,7 +141,7 @@ class PairBatches:
             )
         self._n_classes, self._per_class, self._seed = n_classes, per_class, seed
         self.size = n_classes * per_class
-        self.steps_per_epoch = max(1, len(labels) // self.size)
+        self.steps_per_epoch = max(1, sum(map(len, self._classes)) // self.size)
 
     def images(self, epoch: int, step: int) -> NDArray[np.int64]:
         """Return the images of one step, of all processes together, class by class."""

@@ -1,6 +1,7 @@
 """Training a recogniser: classification, transfer from a teacher's embeddings, or both (the strategies of SFace)."""
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from synthface.recognition.muon import Muon
 from synthface.recognition.seeded_masks import draws_masks, seeded_masks
 from synthface.recognition.shard_files import shard_of
 from synthface.recognition.student import Student
+
+logger = logging.getLogger(__name__)
 
 Strategy = Literal["classification", "transfer", "combined"]
 Optimizer = Literal["sgd", "adamw", "muon"]
@@ -233,9 +236,12 @@ def _batches(student: Student, data: TrainingData, config: TrainingConfig, world
         return ShuffledBatches(len(data.labels), config.batch, seed=config.seed, world_size=world_size)
     if data.parts is not None:
         raise ConfigError("--shares: this loss draws its batches by identity, so sets have no shares in them")
-    return PairBatches(
+    batches = PairBatches(
         data.labels, config.batch, per_class=config.images_per_class, seed=config.seed, world_size=world_size
     )
+    if batches.n_left_out:
+        logger.warning("%d identities with a single image make no pairs and are not learnt from", batches.n_left_out)
+    return batches
 
 
 def epoch_figures(steps: list[Step]) -> dict[str, float]:

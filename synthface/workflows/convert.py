@@ -189,10 +189,10 @@ def _pairs_to_write(options: Options, source: "Source") -> Iterator[tuple[bytes,
         raise ConfigError(f"{options.source} is no FaceSet; make one with 'synthface convert --to faceset', then this")
     faceset = FaceSet.load(options.source)
     if options.pairs is not None:
-        listed, found, row_of = locate_pairs(options.pairs, faceset, flag="--pairs")
-        if len(found) < len(listed):
-            raise DataError(f"{len(listed) - len(found)} of {len(listed)} pairs name images that {faceset.root} lacks")
-        rows = [(row_of[pair.first], row_of[pair.second], pair.same) for pair in found]
+        located = locate_pairs(options.pairs, faceset, flag="--pairs")
+        if (missing := located.n_listed - len(located.rows)) > 0:
+            raise DataError(f"{missing} of {located.n_listed} pairs name images that {faceset.root} lacks")
+        rows = [(int(a), int(b), bool(same)) for (a, b), same in zip(located.rows, located.same, strict=True)]
     else:
         rows = read_pair_rows(faceset, PAIRS)
 

@@ -1,7 +1,8 @@
 """Measure verification: accuracy over folds, TMR at FMR, EER and AUC with intervals, ROC and DET plots.
 
-Reads pairs in the format of LFW's pairs.txt and finds each image by its source name in the FaceSet. Pairs whose
-images are not in the set are counted and reported; more than 5 % of them is an error unless --allow-missing is given.
+Reads pairs in the format of LFW's pairs.txt and finds each image by its source name in the FaceSet, or a .jsonl
+('measure --pairs-out') that names images by their paths. Pairs whose images are not in the set are counted and
+reported; more than 5 % of them is an error unless --allow-missing is given.
 A .bin verification set brings its own images and needs no FaceSet; nothing in it is executed. Without --pairs they are
 drawn from --faces: ten folds, nobody in two of them, of images or of templates of several images.
 
@@ -50,7 +51,8 @@ class Options(Compute):
 
     Args:
         faces: FaceSet with the images that the pairs name, or that pairs are drawn from; not for a .bin.
-        pairs: pairs in the format of LFW's pairs.txt, or a .bin verification set (aligned faces, ten folds).
+        pairs: pairs in the format of LFW's pairs.txt, a .jsonl of 'measure --pairs-out', or a .bin verification set
+            (aligned faces, ten folds).
         draw: without --pairs, mated pairs to draw for each of the ten folds, and as many non-mated ones.
         templates: without --pairs, compare templates of up to this many images of a person.
         recognizer: one or more recognisers, by name or path.
@@ -193,7 +195,12 @@ def _evaluate(
         by_kind[name] = (listed.mated, listed.non_mated)
     alone = next(iter(per_recognizer.values())) if len(per_recognizer) == 1 else {}
     results: dict[str, Any] = {**alone, "recognizers": per_recognizer, "made_by": record}
-    if remarks := too_few_for(int((~pairs.same).sum())):
+    remarks = list(too_few_for(int((~pairs.same).sum())))
+    if options.fit is not None and options.faces is None:
+        remarks.append(
+            f"{options.pairs} names nobody, so whether --fit {options.fit.name} shows its people is not known"
+        )
+    if remarks:
         results["remarks"] = remarks
     with atomic_folder(options.out) as folder:
         write_verification_page(folder, results, by_kind)

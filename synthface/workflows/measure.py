@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 synthface measure synthetic --beside split/train --recognizers mobilefacenet-ms1m mobilefacenet-casia --out measured
 synthface measure synthetic --out first-look
-synthface measure split/holdout --pairs-out pairs.txt --out measured-holdout
+synthface measure split/holdout --pairs-out pairs.jsonl --out measured-holdout
 """
 FORMAT_VERSION = 1
 
@@ -50,8 +50,9 @@ class Options(Compute):
         neighbours: nearest neighbours in precision, recall, density and coverage.
         replicates: bootstrap replicates for the intervals.
         seed: seed of all draws.
-        pairs_out: file to write ten folds of pairs of FACESET to, in LFW's format, no identity in two folds. It names
-            identities. Images must be named as LFW's, Person_0001.
+        pairs_out: file to write ten folds of pairs of FACESET to, no identity in two folds: NAME.jsonl names images by
+            their paths; any other name takes LFW's format, for which images must be named Person_0001. It names
+            identities.
         pairs_per_fold: mated pairs a fold in that file, and as many non-mated ones.
     """
 

@@ -1,31 +1,52 @@
-"""Verification pairs: a text file against the FaceSet that holds its images, or a .bin set that brings its own."""
+"""Verification pairs: a file against the FaceSet that holds its images, or a .bin set that brings its own."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from synthface.core.cache_folder import cache_folder
 from synthface.core.errors import DataError
 from synthface.core.hashing import sha256_file
-from synthface.data import FaceSet
-from synthface.metrics.lfw_pairs import ImageKey, Pair, parse_pairs
+from synthface.data import FaceRecord, FaceSet
+from synthface.metrics.lfw_pairs import ImageKey, parse_pairs
+from synthface.metrics.pairs_by_path import parse_pairs_by_path
 
 if TYPE_CHECKING:
     from synthface.data.formats import VerificationBin
 
+PAIRS_BY_PATH = ".jsonl"
 PairRow = tuple[int, int, bool]  # rows of the two images in a FaceSet, and whether they show one person
 
 
-def locate_pairs(path: Path, faceset: FaceSet, *, flag: str) -> tuple[list[Pair], list[Pair], dict[ImageKey, int]]:
-    """Read a pairs file and find its images by their source names.
+@dataclass(frozen=True)
+class LocatedPairs:
+    """The pairs of a file whose two images a FaceSet holds.
+
+    Attributes:
+        rows: [N, 2] the images' rows.
+        same: [N] true where they show one person.
+        folds: [N] fold of each pair.
+        n_listed: pairs in the file.
+    """
+
+    rows: NDArray[np.int64]
+    same: NDArray[np.bool_]
+    folds: NDArray[np.int64]
+    n_listed: int
+
+
+def locate_pairs(path: Path, faceset: FaceSet, *, flag: str) -> LocatedPairs:
+    """Read a pairs file and find its images: by their paths in the manifest, or by their source names.
 
     Args:
-        path: file in the format of LFW's pairs.txt.
+        path: a ``.jsonl`` of ``{"first": PATH, "second": PATH, "same": true, "fold": 0}``, or a file in the format of
+            LFW's pairs.txt.
         faceset: where the images are.
         flag: the option that named the file, for messages.
-
-    Returns:
-        All pairs; those whose two images are in the set; and the row of each image of the set.
 
     Raises:
         DataError: the file cannot be read or is of another format.
@@ -34,12 +55,22 @@ def locate_pairs(path: Path, faceset: FaceSet, *, flag: str) -> tuple[list[Pair]
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{flag} {path} cannot be read ({error})") from None
-    listed = parse_pairs(text, source=f"{flag} {path}")
-    row_of = {
-        (record.identity, PurePosixPath(record.source or record.path).stem): row
-        for row, record in enumerate(faceset.records)
-    }
-    return listed, [pair for pair in listed if pair.first in row_of and pair.second in row_of], row_of
+    by_path = path.suffix == PAIRS_BY_PATH
+    listed = (
+        parse_pairs_by_path(text, source=f"{flag} {path}") if by_path else parse_pairs(text, source=f"{flag} {path}")
+    )
+    row_of = {_key(record, by_path=by_path): row for row, record in enumerate(faceset.records)}
+    found = [pair for pair in listed if pair.first in row_of and pair.second in row_of]
+    return LocatedPairs(
+        np.array([[row_of[pair.first], row_of[pair.second]] for pair in found], dtype=np.int64).reshape(-1, 2),
+        np.array([pair.same for pair in found], dtype=bool),
+        np.array([pair.fold for pair in found], dtype=np.int64),
+        len(listed),
+    )
+
+
+def _key(record: FaceRecord, *, by_path: bool) -> ImageKey | str:
+    return record.path if by_path else (record.identity, PurePosixPath(record.source or record.path).stem)
 
 
 def is_bin(path: Path) -> bool:

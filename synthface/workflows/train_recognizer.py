@@ -238,6 +238,9 @@ def _train(options: Options, faceset: FaceSet, others: FaceSet | None) -> None:
     record, network_config = one_run.make_record(options, faceset, others)
     folder = TrainingFolder(options.out, record)
     if folder.is_complete:
+        if options.keep_epochs:
+            done = json.loads((options.out / "run.json").read_text(encoding="utf-8"))["last_epoch"]["epoch"] + 1
+            one_run.check_kept_epochs(options.out, done)
         logger.info("%s is already complete: nothing to do", options.out)
         return
     fabric = launch_fabric(options)
@@ -248,6 +251,8 @@ def _train(options: Options, faceset: FaceSet, others: FaceSet | None) -> None:
     fabric.barrier()
     if folder.resume(trainer):
         logger.info("going on after epoch %d", trainer.next_epoch)
+        if options.keep_epochs:
+            one_run.check_kept_epochs(folder.working, trainer.next_epoch)
     figures = one_run.fit(options, fabric, folder, trainer, others)
     one_run.list_far_images(folder.working, fabric, trainer, faceset)
     if fabric.is_global_zero:

@@ -26,7 +26,9 @@ def test_shuffled_batches_show_each_image_once_an_epoch():
 
 def test_pair_batches_hold_whole_classes():
     batches = PairBatches(LABELS, 20, per_class=4, seed=1)
-    assert (batches.size, batches.steps_per_epoch) == (20, 3)
+    assert (batches.size, batches.steps_per_epoch, batches.n_left_out) == (20, 3, 1)
+    mostly_alone = np.concatenate([np.repeat([0, 1], 10), np.arange(2, 100)])
+    assert PairBatches(mostly_alone, 8).steps_per_epoch == 2  # 20 images that make pairs, not 118
     for step in range(20):
         images = _whole(batches, 0, step)
         labels, counts = np.unique(LABELS[images], return_counts=True)

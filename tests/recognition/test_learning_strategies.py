@@ -20,6 +20,7 @@ from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
 from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import Options
 from synthface.workflows.training_recognizers.several_seeds import summarise_seeds
+from synthface.workflows.training_recognizers.teachers import make_teacher
 
 TINY = {"input_size": 32, "width": 0.125, "embedding_dim": 16, "batch": 16, "augment": "flip", "epochs": 3, "lr": 0.05}
 
@@ -48,6 +49,17 @@ def test_presets_hold_sfaces_settings(name, tmp_path):
     published = (u - v).square().mean() * {"sface-transfer": 1, "sface-combined": 10000}.get(name, 0)
     if name != "sface-classification":
         assert options.weight_of_teacher * (1 - (u * v).sum(1)).mean() == pytest.approx(published.item(), rel=1e-5)
+
+
+def test_pocketnets_preset_holds_its_settings():
+    words = ["--faces", "faces", "--out", "run", "--config", "pocketnet-multi-step", "--teacher", "runs/teacher"]
+    options = parse_options("train-recognizer", train_recognizer, words)
+    assert (options.strategy, options.multi_step, options.network) == ("combined", True, "pocketnet-s")
+    assert (options.loss, options.scale, options.margin) == ("arcface", 64.0, 0.5)
+    assert (options.epochs, options.milestones, options.batch) == (26, [7, 13, 19, 24], 512)
+    u, v = torch.nn.functional.normalize(torch.randn(2, 9, 128, generator=torch.Generator().manual_seed(0)), dim=2)
+    published = 100 * (u - v).square().mean()
+    assert options.weight_of_teacher * (1 - (u * v).sum(1)).mean() == pytest.approx(published.item(), rel=1e-5)
 
 
 def test_milestones_cut_the_learning_rate_by_ten_and_nothing_else(make_faceset, tmp_path):
@@ -85,6 +97,19 @@ def test_a_multi_step_student_follows_the_teacher_of_its_epoch(make_faceset, tmp
     several, first, last = (_lines(tmp_path / name) for name in ("several", "first", "last"))
     assert several[0]["transfer"] == first[0]["transfer"] != last[0]["transfer"]
     assert several[1]["transfer"] != first[1]["transfer"]
+    follows = make_teacher(
+        str(tmp_path / "teacher"),
+        people,
+        epochs=3,
+        multi_step=True,
+        embedding_dim=16,
+        compute=_options(people, tmp_path),
+    )
+    for epoch, path in enumerate(kept):
+        alone = make_teacher(
+            str(path), people, epochs=3, multi_step=False, embedding_dim=16, compute=_options(people, tmp_path)
+        )
+        np.testing.assert_array_equal(follows(epoch), alone(0))
 
 
 def test_with_the_same_teacher_in_every_epoch_multi_step_is_single_step(make_faceset, weights_file, tmp_path):
@@ -138,3 +163,12 @@ def test_only_an_iresnet_has_dropout(make_faceset, tmp_path):
     people = make_faceset("train")
     with pytest.raises(ConfigError, match="--dropout"):
         train_recognizer.run(_options(people, tmp_path / "run", dropout=0.4))
+
+
+def test_epochs_that_were_not_kept_are_not_passed_over_in_silence(make_faceset, tmp_path, capsys):
+    people = make_faceset("train")
+    train_recognizer.run(_options(people, tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"--keep-epochs: .*3 epochs and 3 of their networks were not kept"):
+        train_recognizer.run(_options(people, tmp_path / "run", keep_epochs=True))
+    train_recognizer.run(_options(people, tmp_path / "kept", keep_epochs=True))
+    train_recognizer.run(_options(people, tmp_path / "kept", keep_epochs=True))  # complete: nothing to do

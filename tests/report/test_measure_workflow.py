@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from synthface.cli import main
+from synthface.core.errors import DataError
 from synthface.core.hashing import sha256_bytes
 from synthface.data import Embeddings, FaceSet, FaceSetWriter
 from synthface.recognition import catalogue
@@ -135,8 +136,16 @@ def test_a_pairs_list_that_evaluate_reads(sets: Path, quick: None, capsys: pytes
         writer.finish()
     words = ["measure", str(out), "--out", str(sets / "m"), "--pairs-out", str(sets / "pairs.txt"), "--pairs-per-fold"]
     assert main([*words, "5", "--replicates", "100"]) == 0
-    listed, found, _ = locate_pairs(sets / "pairs.txt", FaceSet.load(out), flag="--pairs")
-    assert len(listed) == len(found) == 100
+    located = locate_pairs(sets / "pairs.txt", FaceSet.load(out), flag="--pairs")
+    assert located.n_listed == len(located.rows) == 100
+    assert main([*words[:-2], str(sets / "pairs.jsonl"), words[-1], "5", "--replicates", "100"]) == 0
+    by_path = locate_pairs(sets / "pairs.jsonl", FaceSet.load(out), flag="--pairs")
+    for name in ("rows", "same", "folds"):
+        np.testing.assert_array_equal(getattr(by_path, name), getattr(located, name))
+    line = '{"first": "images/0/0.png", "second": "images/1/0.png", "same": 1, "fold": 0}'
+    (sets / "bad.jsonl").write_text(line)
+    with pytest.raises(DataError, match=r"--pairs .*bad.jsonl, line 1: not"):
+        locate_pairs(sets / "bad.jsonl", FaceSet.load(out), flag="--pairs")
     assert main([*words, "5", "--replicates", "100"]) == 0, "the same list again"
     assert main([*words, "4", "--replicates", "100"]) == 3
     capsys.readouterr()

@@ -60,5 +60,5 @@ class AnnealedAngle(nn.Module):
 
     def lam(self) -> Tensor:
         """Return lambda at the present step."""
-        t = self.step.double()
+        t = self.step.float()  # steps are counted exactly up to 2^24; some accelerators have no doubles
         return (self.lam_base * (1 + self.lam_gamma * t) ** -self.lam_power).clamp_min(self.lam_min)

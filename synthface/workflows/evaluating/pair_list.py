@@ -48,26 +48,27 @@ def pairs_of_bin(path: Path) -> tuple[FaceSet, PairList]:
 
 
 def pairs_of_file(path: Path, faceset: FaceSet, excluded: set[str], *, allow_missing: bool) -> PairList:
-    """Return the pairs of a file in the format of LFW's pairs.txt.
+    """Return the pairs of a file: by path, or in the format of LFW's pairs.txt.
 
     Raises:
         DataError: more than one pair in twenty names images that the set does not hold, and that is not allowed.
     """
-    listed, found, row_of = locate_pairs(path, faceset, flag="--pairs")
-    n_missing = len(listed) - len(found)
-    if not found or (n_missing > MAX_MISSING_SHARE * len(listed) and not allow_missing):
+    located = locate_pairs(path, faceset, flag="--pairs")
+    n_missing = located.n_listed - len(located.rows)
+    if not len(located.rows) or (n_missing > MAX_MISSING_SHARE * located.n_listed and not allow_missing):
         raise DataError(
-            f"{n_missing} of {len(listed)} pairs in {path} name images that --faces {faceset.root} does not hold; "
+            f"{n_missing} of {located.n_listed} pairs in {path} name images that --faces {faceset.root} does not hold; "
             "give the FaceSet made from those photos, or --allow-missing"
         )
-    used = [pair for pair in found if pair.first[0] not in excluded and pair.second[0] not in excluded]
+    identities = np.array([record.identity for record in faceset.records], dtype=np.str_)[located.rows]
+    used = ~np.isin(identities, list(excluded)).any(axis=1)
     return PairList(
-        np.array([[row_of[pair.first], row_of[pair.second]] for pair in used], dtype=np.int64).reshape(-1, 2),
-        np.array([pair.same for pair in used], dtype=bool),
-        np.array([pair.fold for pair in used], dtype=np.int64),
-        np.array([[pair.first[0], pair.second[0]] for pair in used], dtype=np.str_).reshape(-1, 2),
+        located.rows[used],
+        located.same[used],
+        located.folds[used],
+        identities[used],
         n_missing=n_missing,
-        n_excluded=len(found) - len(used),
+        n_excluded=int((~used).sum()),
     )
 
 

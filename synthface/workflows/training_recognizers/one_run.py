@@ -195,6 +195,24 @@ def _keep(folder: Any, trainer: Any, epoch: int) -> None:
     write_network(path, trainer.student.network, about={"made_by": folder.record, "epoch": epoch})
 
 
+def check_kept_epochs(run: Path, done: int) -> None:
+    """Raise if --keep-epochs comes too late.
+
+    Args:
+        run: folder of the run.
+        done: epochs that are behind it.
+
+    Raises:
+        ConfigError: the networks of some of them were not kept.
+    """
+    missing = sum(not epoch_file(run, epoch).is_file() for epoch in range(done))
+    if missing:
+        raise ConfigError(
+            f"--keep-epochs: {run} has {done} epochs and {missing} of their networks were not kept; leave it out, or "
+            "give another --out"
+        )
+
+
 def _validation(trainer: Any, others: FaceSet | None) -> dict[str, float]:
     if others is None:
         return {}
