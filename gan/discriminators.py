@@ -1,7 +1,7 @@
 """Which discriminator a training has: the ordinary one, one on a frozen network's features, or both."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -14,6 +14,11 @@ from synthface.core.errors import ConfigError
 
 class FrozenFeatures(Protocol):
     """A frozen network that shows its maps."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of its weights: heads that were trained on the maps of one network see nothing in another's."""
+        ...
 
     @property
     def shapes(self) -> Sequence[tuple[int, int]]:
@@ -49,6 +54,14 @@ def build_discriminator(
     if mode == "instead":
         return second
     return DiscriminatorPair(_ordinary(_narrowed(network, training.features.pixel_share), training, n_classes), second)
+
+
+def features_mode(names: Iterable[str]) -> str:
+    """Return the ``FeatureConfig.mode`` of the discriminator whose parameters have these names."""
+    found = list(names)
+    if any(name.startswith("second.") for name in found):
+        return "beside"
+    return "instead" if any(name.startswith("mixing.") for name in found) else "off"
 
 
 def _ordinary(network: NetworkConfig, training: TrainingConfig, n_classes: int) -> Discriminator:

@@ -35,17 +35,30 @@ def diagnose(lines: Sequence[Line], training: TrainingConfig, health: HealthConf
 
     Args:
         lines: lines of metrics since the beginning, the last one just made; a line with a measurement has "monitor",
-            and the last one "finite_weights".
+            and the last one "finite_weights". "extra" marks what an end of the run brought about: "tick" a line within
+            a tick, "measurement" a measurement that was not due. Neither is evidence, or a run that was interrupted
+            would be judged otherwise than the same run without a pause.
         training: the run's settings: what counts depends on the transition and on the mode of augmentation.
         health: the limits.
     """
     return _not_finite(lines[-1]) or _runaway(lines, training, health) or _collapse(lines, training, health)
 
 
-def is_suspect(line: Line, training: TrainingConfig, health: HealthConfig) -> bool:
-    """Say whether a line looks like a failure that is not certain yet: no checkpoint to go back to."""
-    runs_away = _is_overconfident(line, training, health) or _score_gap(line) > health.max_score_gap
-    return runs_away or any(_has_collapsed(line, kind, training, health) for kind in _COLLAPSES)
+def suspicion(line: Line, training: TrainingConfig, health: HealthConfig) -> Finding | None:
+    """Return the failure that a line looks like, which is not certain yet: no checkpoint to go back to."""
+    if _score_gap(line) > health.max_score_gap:
+        return _runs_away(f"mean scores of real and generated images lie {_score_gap(line):.0f} apart")
+    if _is_overconfident(line, training, health):
+        return _runs_away(f"r_t is {line['r_t']:.2f} (p {line['ada_p']:.2f})")
+    collapsed = (kind for kind in _COLLAPSES if _has_collapsed(line, kind, training, health))
+    return next((_collapse_of(kind, line) for kind in collapsed), None)
+
+
+def suspicion_at_end(lines: Sequence[Line], training: TrainingConfig, health: HealthConfig) -> Finding | None:
+    """Return the failure that a run's last line, or its last measurement, looks like: no generator to publish."""
+    measured = [line for line in lines if "monitor" in line]
+    ends = (suspicion(line, training, health) for line in (*lines[-1:], *measured[-1:]))
+    return next(filter(None, ends), None)
 
 
 def weights_are_finite(*modules: nn.Module) -> bool:
@@ -66,17 +79,23 @@ def _not_finite(line: Line) -> Finding | None:
 
 
 def _runaway(lines: Sequence[Line], training: TrainingConfig, health: HealthConfig) -> Finding | None:
-    remedy = "a higher --training.r1_gamma, a lower --training.learning_rate, or --training.ada.mode adaptive"
-    recent = lines[-health.patience :]
+    if lines[-1].get("extra") == "tick":
+        return None
+    ticks = [line for line in lines if line.get("extra") != "tick"]
+    recent = ticks[-health.patience :]
     gap = min(map(_score_gap, recent))
     if len(recent) == health.patience and gap > health.max_score_gap:
-        what = f"mean scores of real and generated images lie {gap:.0f} apart"
-        return Finding("runaway-discriminator", what, remedy)
+        return _runs_away(f"mean scores of real and generated images lie {gap:.0f} apart")
     began = lines[-1]["seen_images"] - health.runaway_kimg * 1000
-    window = [line for line in lines if line["seen_images"] > began]
+    window = [line for line in ticks if line["seen_images"] > began]
     if began < 0 or not all(_is_overconfident(line, training, health) for line in window):
         return None
-    what = f"r_t stayed above {health.max_r_t} for {health.runaway_kimg:g} kimg (p {lines[-1]['ada_p']:.2f})"
+    p = lines[-1]["ada_p"]
+    return _runs_away(f"r_t stayed above {health.max_r_t} for {health.runaway_kimg:g} kimg (p {p:.2f})")
+
+
+def _runs_away(what: str) -> Finding:
+    remedy = "a higher --training.r1_gamma, a lower --training.learning_rate, or --training.ada.mode adaptive"
     return Finding("runaway-discriminator", what, remedy)
 
 
@@ -99,18 +118,24 @@ _COLLAPSES = {
 
 
 def _collapse(lines: Sequence[Line], training: TrainingConfig, health: HealthConfig) -> Finding | None:
-    measured = [line for line in lines if "monitor" in line][-health.patience :]
-    if len(measured) < health.patience or "monitor" not in lines[-1]:
+    measured = [line for line in lines if _is_measured(line)][-health.patience :]
+    if len(measured) < health.patience or not _is_measured(lines[-1]):
         return None
-    for kind, remedy in _COLLAPSES.items():
+    for kind in _COLLAPSES:
         if all(_has_collapsed(line, kind, training, health) for line in measured):
-            share = measured[-1]["monitor"][f"{kind}_share"]
-            what = (
-                f"the image is nearly the same for every {kind}: images differ by {share:.1%} of what real ones do, "
-                f"in {health.patience} measurements"
-            )
-            return Finding(f"{kind}-collapse", what, remedy)
+            return _collapse_of(kind, lines[-1], f", in {health.patience} measurements")
     return None
+
+
+def _is_measured(line: Line) -> bool:
+    """Say whether a line has a measurement that would be there if the run had not been interrupted."""
+    return "monitor" in line and "extra" not in line
+
+
+def _collapse_of(kind: str, line: Line, how_often: str = "") -> Finding:
+    share = line["monitor"][f"{kind}_share"]
+    what = f"the image is nearly the same for every {kind}: images differ by {share:.1%} of what real ones do"
+    return Finding(f"{kind}-collapse", what + how_often, _COLLAPSES[kind])
 
 
 def _has_collapsed(line: Line, kind: str, training: TrainingConfig, health: HealthConfig) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,10 @@ from synthface.core.errors import ConfigError
 from synthface.core.seeds import numpy_generator
 
 Code = dict[int, float]  # weight of each training class; the weights sum to one
+
+_RAREST = 1e-6  # share of random mixtures that has to be even enough; a few seconds of drawing for each identity
+_NEGLIGIBLE = 1e-9
+_DRAWN_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,12 @@ class MixtureConfig:
             raise ConfigError(f"--mixture.n_parents {self.n_parents}: a new identity needs at least 2 classes")
         if not 1 / self.n_parents < self.max_weight <= 1:
             raise ConfigError(f"--mixture.max_weight {self.max_weight}: give more than 1/n_parents and at most 1")
+        share = share_below(self.n_parents, self.max_weight)
+        if share < _RAREST:
+            raise ConfigError(
+                f"--mixture.max_weight {self.max_weight}: of mixtures of {self.n_parents} classes only {share:.1g} are "
+                "so even, too few to draw one; give more, or another --mixture.n_parents"
+            )
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,30 @@ def mixed_identity(n_classes: int, index: int, seed: int, config: MixtureConfig)
     _check_enough(n_classes, config.n_parents, "mixed")
     generator = numpy_generator(seed, "mixed identity", index)
     classes = generator.choice(n_classes, size=config.n_parents, replace=False)
-    weights = generator.dirichlet(np.ones(config.n_parents))
-    while weights.max() > config.max_weight:
-        weights = generator.dirichlet(np.ones(config.n_parents))
-    return _code(classes, weights)
+    while True:
+        drawn = generator.dirichlet(np.ones(config.n_parents), size=_DRAWN_AT_ONCE)
+        is_even = drawn.max(axis=1) <= config.max_weight
+        if is_even.any():
+            return _code(classes, drawn[is_even.argmax()])
+
+
+def share_below(n: int, most: float) -> float:
+    """Return the probability that none of n weights, uniform on the simplex, is above ``most``, within 1e-9.
+
+    By inclusion and exclusion over the weights above it: j given ones all are with the probability
+    (1 - j most)^(n - 1). The terms are large and of either sign, so they are summed as fractions; all that follow one
+    add up to no more than it (Bonferroni).
+    """
+    expected = n * (1 - most) ** (n - 1)  # weights above it
+    if expected > -math.log(_NEGLIGIBLE):
+        return math.exp(-expected)  # no less than the probability: such weights are negatively associated
+    total, step = Fraction(0), Fraction(str(most))
+    for j in range(n + 1):
+        term = math.comb(n, j) * max(1 - j * step, Fraction(0)) ** (n - 1)
+        total += (-1) ** j * term
+        if term < _NEGLIGIBLE:
+            break
+    return float(total)
 
 
 def sampled_identity(n_classes: int, index: int, seed: int, config: SampleConfig) -> Code:

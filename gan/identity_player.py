@@ -70,7 +70,8 @@ class IdentityPlayer:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return weighted loss and figures; see ``GeneratorTerm``. Costs nothing in steps in which it does not play.
 
-        A class that has no centre yet, since the player sees it for the first time, adds nothing to the loss.
+        A class that has no centre yet, since the player sees it for the first time, adds nothing to the loss, and has
+        no cosine: a figure ``a / b`` is divided by figure b once both are known of the whole step, and is called a.
         """
         factor = self._factor(seen_images)
         if factor == 0:
@@ -84,7 +85,7 @@ class IdentityPlayer:
         self.centres.collect(unit.detach(), labels, first)
         figures = {
             "identity_loss": loss.detach(),
-            "identity_cosine": torch.where(known, cosine, 0.0).mean().detach(),
+            "identity_cosine / identity_known": torch.where(known, cosine, 0.0).mean().detach(),
             "identity_known": known.float().mean(),
         }
         value = self.config.weight * loss

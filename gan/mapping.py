@@ -33,9 +33,10 @@ class Mapping(nn.Module):
 
     ``class_strength`` in [0, 1] says how much of the class it sees: the normalised class embedding is blended with a
     vector of ones that all classes share. At 0 the network is unconditional, at 1 (its value unless a training is in
-    its transition, see ``TransitionConfig``) it is the plain one to the last bit. The strength is not saved. Blending
-    with a shared vector of the same size, rather than multiplying by the strength, keeps the discriminator alive at
-    0: from an input of zeros and biases of zero its projection target, and so every logit, would be zero.
+    its transition, see ``TransitionConfig``) it is the plain one to the last bit. It is no weight: a
+    generator's file has it in its header where it is below 1, and a training sets it by the images seen. Blending with
+    a shared vector of the same size, rather than multiplying by the strength, keeps the discriminator alive at 0: from
+    an input of zeros and biases of zero its projection target, and so every logit, would be zero.
     """
 
     def __init__(self, z_dim: int, n_classes: int, w_dim: int, n_layers: int, *, class_scale: float) -> None:

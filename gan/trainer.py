@@ -1,8 +1,6 @@
 """One training step of the class-conditional StyleGAN2-ADA, and the state that a resumed run needs."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -22,25 +20,14 @@ from gan.losses import discriminator_loss, generator_loss, r1_penalty
 from gan.mapping import set_class_strength
 from gan.path_length import PathLengthMean, path_length_penalty
 from gan.side_by_side import side_by_side
+from gan.step_metrics import StepMetrics, conditional_means
+from gan.step_metrics import mean_metrics as mean_metrics
 from synthface.core.errors import ConfigError
 from synthface.core.seeds import derive_seed
 
 T = TypeVar("T")
 Figures = dict[str, Tensor]
 Work = Callable[[int, MicroBatch], tuple[Tensor, Figures]]  # number and inputs of a micro-batch -> its loss, figures
-
-
-@dataclass
-class StepMetrics:
-    """Means over one step's images; None where the step did not compute it, ``extra`` from further players."""
-
-    loss_generator: float
-    loss_discriminator: float
-    score_real: float
-    score_fake: float
-    r1: float | None
-    path_length: float | None = None
-    extra: dict[str, float] = field(default_factory=dict)
 
 
 class GanTrainer:
@@ -98,8 +85,10 @@ class GanTrainer:
         self.ada = AdaController(training.ada)
         self.path_length = PathLengthMean(training.path_length.decay)
         self.optimizer_G = _adam(self.G, training.learning_rate, training.path_length.interval * self._has_path_length)
-        self.optimizer_D = _adam(self.D, training.learning_rate, training.r1_interval)
+        self.optimizer_D = _adam(self.D, training.learning_rate, training.r1_interval * self._has_r1)
+        self.features_sha256 = features.sha256 if features is not None and training.features.mode != "off" else ""
         self.step_index = 0
+        self._replaced: dict[str, int] = {}
         self.average_starts_here = True
         self._synthesize = _compiled(self.G.synthesis, training.compile)
         self._discriminate = _compiled(self.D, training.compile)
@@ -113,23 +102,37 @@ class GanTrainer:
     def _has_path_length(self) -> bool:
         return self.config.path_length.weight > 0
 
+    @property
+    def _has_r1(self) -> bool:
+        return self.config.r1_gamma > 0
+
     def step(self) -> StepMetrics:
         """Update the generator, the discriminator, each with its penalty when due, the moving average and p."""
         self._show_classes(self.seen_images, (self.G, self.D))
-        loss_G, extra, length = 0.0, dict[str, float](), None
+        self._replaced = {}
+        loss, extra, length = None, dict[str, float](), None
         if self.seen_images >= self.config.warmup_kimg * 1000:
-            loss_G, extra = self.generator_step()
+            loss, extra = self.generator_step()
             if self._has_path_length and self.step_index % self.config.path_length.interval == 0:
                 length = self.path_length_step()
-        loss_D, signs, real, fake = self.discriminator_step()
-        penalty = self.penalty_step() if self.step_index % self.config.r1_interval == 0 else None
+        found = self.discriminator_step()
+        penalty = self.penalty_step() if self._has_r1 and self.step_index % self.config.r1_interval == 0 else None
         self.step_index += 1
         half_life = self.config.ema_kimg * 1000
         if self.average_starts_here and self.config.ema_rampup:
             half_life = min(half_life, self.seen_images * self.config.ema_rampup)
         update_average(self.G_ema, self.G, decay(self.config.batch, half_life))
-        self.ada.observe(signs * self.config.batch, self.config.batch)
-        return StepMetrics(loss_G, loss_D, real, fake, penalty, length, extra)
+        self.ada.observe(found["signs"] * self.config.batch, self.config.batch)
+        return StepMetrics(
+            loss_generator=found["generator"] if loss is None else loss,
+            loss_discriminator=found["loss"],
+            score_real=found["real"],
+            score_fake=found["fake"],
+            r1=penalty,
+            path_length=length,
+            extra=extra,
+            replaced=self._replaced,
+        )
 
     def generator_step(self) -> tuple[float, dict[str, float]]:
         """Update the generator; return its adversarial loss, and the figures of a further player."""
@@ -150,7 +153,7 @@ class GanTrainer:
         self.G.mapping.track_average(figures.pop("mean w"))
         if self.term is not None:
             self.term.after_step(self.seen_images, self._sum)
-        return float(figures.pop("loss")), {name: float(figure) for name, figure in figures.items()}
+        return float(figures.pop("loss")), conditional_means(_floats(figures))
 
     def path_length_step(self) -> float:
         """Regularise the generator; uncompiled, as is the penalty. Returns the mean path length."""
@@ -170,8 +173,13 @@ class GanTrainer:
         self.path_length.observe(float(figures["length"]))
         return float(figures["length"])
 
-    def discriminator_step(self) -> tuple[float, float, float, float]:
-        """Update the discriminator; return its loss, the mean sign of its real scores, and both mean scores."""
+    def discriminator_step(self) -> dict[str, float]:
+        """Update the discriminator.
+
+        Returns:
+            Its ``loss``, what the ``generator``'s would be on the same images, the mean of the ``signs`` of scores of
+            real images, and the mean scores of ``real`` and ``fake`` ones.
+        """
 
         def work(_: int, batch: MicroBatch) -> tuple[Tensor, Figures]:
             # New images, not those that have just moved the generator: with these it learns visibly more slowly.
@@ -182,10 +190,10 @@ class GanTrainer:
             labels = self._to(torch.cat([batch.labels, batch.fake_labels]))
             real, fake = self._discriminate(images, labels, parts=2).chunk(2)
             loss = discriminator_loss(real, fake)
-            return loss, {"loss": loss, "signs": real.sign().mean(), "real": real.mean(), "fake": fake.mean()}
+            scores = {"signs": real.sign().mean(), "real": real.mean(), "fake": fake.mean()}
+            return loss, {"loss": loss, "generator": generator_loss(fake), **scores}
 
-        figures = self._update(self.D, self.optimizer_D, "discriminator", work)
-        return tuple(float(figures[name]) for name in ("loss", "signs", "real", "fake"))  # type: ignore[return-value]
+        return _floats(self._update(self.D, self.optimizer_D, "discriminator", work))
 
     def penalty_step(self) -> float:
         """R1 on augmented real images; uncompiled, since compiled graphs have no second derivative."""
@@ -216,7 +224,9 @@ class GanTrainer:
                 elif gradient is not None:
                     parameter.grad.add_(gradient)  # type: ignore[union-attr]  # not None, see above
             totals = {name: figure + totals.get(name, 0) for name, figure in figures.items()}
-        apply_gradients(self.fabric, optimizer, module)
+        n_replaced = int(apply_gradients(self.fabric, optimizer, module))
+        if n_replaced:
+            self._replaced[phase] = n_replaced
         return sum_all_over_processes(self.fabric, totals)
 
     def _in_order(self, one: Callable[[int], T], micros: range) -> Iterator[T]:
@@ -242,7 +252,9 @@ class GanTrainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs; readable with ``weights_only=True``."""
-        state = {"step": self.step_index}
+        state: dict[str, Any] = {"step": self.step_index}
+        if self.features_sha256:  # for a training that begins with this one's discriminator
+            state["features"] = self.features_sha256
         return state | {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -281,10 +293,5 @@ def _compiled(module: nn.Module, is_on: bool) -> Callable[..., Any]:
     return torch.compile(module, dynamic=False) if is_on else module
 
 
-def mean_metrics(steps: list[StepMetrics]) -> dict[str, float | None]:
-    """Average each metric over the steps that have it."""
-    names = [part.name for part in dataclasses.fields(StepMetrics) if part.name != "extra"]
-    rows = [{name: getattr(step, name) for name in names} | step.extra for step in steps]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: [row[name] for row in rows if row.get(name) is not None] for name in names}
-    return {name: sum(column) / len(column) if column else None for name, column in columns.items()}
+def _floats(figures: Figures) -> dict[str, float]:
+    return {name: float(figure) for name, figure in figures.items()}

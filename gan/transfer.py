@@ -1,8 +1,12 @@
 """Beginning a training with what another one has learnt."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from gan.config import NetworkConfig
+from gan.discriminators import features_mode
 from gan.generator import Generator
 from gan.trainer import GanTrainer
 from synthface.core.errors import ConfigError
@@ -31,20 +35,18 @@ def begin_from_training(
     Args:
         trainer: the training that begins.
         state: ``state_dict()`` of the other: both networks, the average, what Adam remembers and, where this training
-            uses them too, an adaptive p, the mean path length and the state of a further player.
+            uses them too, an adaptive p, the mean path length and the state of a further player. What the
+            discriminator has learnt on a recogniser's maps it can use on these alone.
         network: what the other's generator was made with.
         same_recognizer: the further players of both see with the same recogniser; embeddings by another are of no use.
 
     Raises:
-        ConfigError: its networks have other sizes or settings.
+        ConfigError: its networks have other sizes or settings, or its discriminator sees through another recogniser.
     """
     _require_same_generator(trainer, network)
-    try:
-        for name in ("G", "D", "G_ema"):
-            getattr(trainer, name).load_state_dict(state[name])
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ConfigError(f"--init: that run's networks have other sizes: {reason}") from None
+    _require_same_discriminator(trainer, state)
+    for name in ("G", "D", "G_ema"):
+        getattr(trainer, name).load_state_dict(state[name])
     trainer.average_starts_here = False  # a short half-life would throw away what was averaged before
     for optimizer, other in ((trainer.optimizer_G, state["optimizer_G"]), (trainer.optimizer_D, state["optimizer_D"])):
         own = optimizer.state_dict()["param_groups"]
@@ -66,3 +68,34 @@ def _require_same_generator(trainer: GanTrainer, other: NetworkConfig) -> None:
     if differing:
         wanted = " ".join(f"--network.{name} {getattr(other, name)}" for name in differing)
         raise ConfigError(f"--init: that generator has other sizes or settings; give {wanted}")
+
+
+def _require_same_discriminator(trainer: GanTrainer, state: Mapping[str, Any]) -> None:
+    """Refuse a discriminator with other parts, one that learnt on another recogniser's maps, and other sizes."""
+    features, alone = trainer.config.features, "or its generator.safetensors alone to --init"
+    mode = features_mode(state["D"])
+    if mode != features.mode:
+        raise ConfigError(
+            f"--training.features.mode {features.mode}: the run in --init has {mode}; give --training.features.mode "
+            f"{mode}, {alone}"
+        )
+    seen_through = state.get("features")  # an older checkpoint does not say
+    if seen_through and seen_through != trainer.features_sha256:
+        raise ConfigError(
+            f"--training.features.recognizer {features.recognizer}: the discriminator of the run in --init sees "
+            f"through another one ({seen_through[:12]}, not {trainer.features_sha256[:12]}); give that, {alone}"
+        )
+    differing = _first_difference(state["D"], trainer.D.state_dict())
+    if differing:
+        flags = "--training.features.finest, channels, width and pixel_share" if mode != "off" else "--network.*"
+        raise ConfigError(f"--init: that run's discriminator has other sizes ({differing}); give its {flags}, {alone}")
+
+
+def _first_difference(other: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """Say which tensor of two states is the first to have another shape, or to be in one of them alone."""
+    shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in (other, own)]
+    for name in dict.fromkeys([*other, *own]):
+        there, here = (held.get(name, "missing") for held in shapes)
+        if there != here:
+            return f"{name}: {there}, here {here}"
+    return ""

@@ -47,7 +47,7 @@ def invert(
         seed: seed of starts, views and companions.
         config: all constants, instead of a preset.
         progress: called after every step.
-        compile_step: compile each step with ``torch.compile``: slow to start, then about three times as fast.
+        compile_step: compile each step with ``torch.compile``: slow to start, then about half as fast again.
         half: compute convolutions in bfloat16, all else in float32: quicker where the processor has instructions for
             it; the images are others, as from another seed.
         extras: a generator as prior, further recognisers and their templates, a validator that chooses among

@@ -35,6 +35,7 @@ from gan.batches import BatchSource
 from gan.config import AdaConfig, FeatureConfig, NetworkConfig, TrainingConfig
 from gan.sampling import ImageRequest, draw_images
 from gan.trainer import GanTrainer
+from synthface.core.errors import SynthfaceError
 from synthface.core.heap import keep_freed_memory
 from synthface.workflows.gan_training.feature_network import frozen_features
 
@@ -67,6 +68,15 @@ def main() -> int:
     parser.add_argument("--no-compile", action="store_true", help="our training without torch.compile")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
+    try:
+        _bench(arguments)
+    except SynthfaceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()  # as every command does that computes; it helps both sides
     network = SIZES[arguments.size]
@@ -108,7 +118,6 @@ def main() -> int:
     _print(report)
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
-    return 0
 
 
 def _measure(phase: str, sides: dict[str, Calls], rounds: int) -> dict[str, list[float]]:

@@ -6,34 +6,39 @@ r"""What our training and the official code reach in the same time: Frechet dist
 
 Trains the networks of your own copy of NVIDIA's stylegan2-ada-pytorch for so many minutes on the same FaceSet with the
 configuration of our run (sizes, batch, learning rate, R1, moving average, adaptive augmentation) and in float32; its
-class embedding stays as published. What our run has beyond that (bfloat16, a further discriminator or player) is in the
-report. Then both moving averages draw the same number of images of the same classes, which are compared with the
-training images at the same resolution. Both trainings should have had the machine, or the same part of it, to
-themselves. ``--ours`` is a run's folder or one of its checkpoints; of a training that went on with ``--init``, all its
-runs in a row, whose minutes and images are summed. Prints one JSON object. With ``--keep FILE`` the official side's
-result is written there, and taken from there by a later comparison of the same configuration and time.
+class embedding stays as published. Its generator's optimiser has the full rate, as ours has without a path-length
+penalty; the published loop slows it by 4/5 even then. What our run has beyond that (bfloat16, a further discriminator
+or player) is in the report. Then both moving averages draw the same number of images of the same classes, which are
+compared with the training images at the same resolution. Both trainings should have had the machine, or the same part
+of it, to themselves. ``--ours`` is a run's folder or one of its checkpoints; of a training that went on with
+``--init``, all its runs in a row, whose minutes and images are summed. A run that learnt more than that, or for another
+time, is refused. Prints one JSON object. With ``--keep FILE`` the official side's result is written there, and taken
+from there by a later comparison of the same configuration and time.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stylegan2_ada_peer import Official
+from stylegan2_ada_peer import Official, require_comparable
 from torch import Tensor
 
 from gan.ada import AdaController
 from gan.batches import BatchSource
-from gan.config import AdaConfig, NetworkConfig, TrainingConfig
+from gan.config import NetworkConfig, TrainingConfig
 from gan.ema import decay
 from gan.generator import Generator, to_uint8
-from synthface.core.errors import SynthfaceError
+from gan.mapping import set_class_strength
+from gan.weights import FILE_NAME, read_header
+from synthface.core.errors import ConfigError, DataError, SynthfaceError
 from synthface.core.heap import keep_freed_memory
 from synthface.core.run_record import to_json, write_json
 from synthface.data import FaceSet
@@ -60,6 +65,60 @@ SHARED = (
 OURS_ALONE = ("half_from", "features", "identity", "transition", "warmup_kimg")
 PER_CLASS = 2
 DRAWN_AT_ONCE = 16
+MOST_OFF = 0.03  # of the minutes of both sides, relative
+
+
+@dataclass(frozen=True)
+class OurRun:
+    """A run of train-gan as one of its checkpoints has it.
+
+    Attributes:
+        checkpoint: the file.
+        config: what ``run.json`` says of networks and training.
+        seconds: trained so far, in this run.
+        seen_images: seen so far, in this run.
+        seen_before: seen by what ``--init`` named, 0 where that does not say; None without.
+        weights: of the moving average.
+    """
+
+    checkpoint: Path
+    config: dict[str, Any]
+    seconds: float
+    seen_images: int
+    seen_before: int | None
+    weights: dict[str, Tensor]
+
+    @classmethod
+    def read(cls, path: Path, record: Path | None = None) -> "OurRun":
+        """Read a run's folder or checkpoint, and the ``run.json`` beside it or another one.
+
+        Raises:
+            DataError: there is none, or it does not say what a run with --init began from.
+        """
+        checkpoint = path / "checkpoint.pt" if path.is_dir() else path
+        record = record or checkpoint.parent / "run.json"
+        for file, flag in ((checkpoint, "--ours"), (record, "--config")):
+            if not file.is_file():
+                raise DataError(f"{flag} {file} does not exist; give what 'synthface train-gan' wrote")
+        run = json.loads(record.read_text())
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        seen = state["trainer"]["step"] * run["config"]["training"]["batch"]
+        before = _seen_before(run, checkpoint.parent / FILE_NAME)
+        return cls(checkpoint, run["config"], state["progress"]["seconds"], seen, before, state["trainer"]["G_ema"])
+
+    @property
+    def training(self) -> TrainingConfig:
+        """The settings of the training; a batch is taken at once, as the official side does."""
+        return training_config(self.config["training"])
+
+    def generator(self, network: NetworkConfig, n_classes: int) -> Generator:
+        """Return the moving average, which sees as much of the class as the run's last step did."""
+        G = Generator(network, n_classes).eval().requires_grad_(False)
+        G.load_state_dict(self.weights)
+        training = self.training
+        if training.transition.end_kimg:
+            set_class_strength(G, training.transition.strength(max(0, self.seen_images - training.batch)))
+        return G
 
 
 class OfficialTraining(Official):
@@ -136,15 +195,12 @@ def main() -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
+    runs = [OurRun.read(path, arguments.config) for path in arguments.ours]
+    check_comparable(runs, arguments.minutes)
     faces = FaceSet.load(arguments.faces, flag="--faces")
-    checkpoints = [run / "checkpoint.pt" if run.is_dir() else run for run in arguments.ours]
-    config = json.loads((arguments.config or checkpoints[0].parent / "run.json").read_text())["config"]
-    network = NetworkConfig(**config["network"])
-    flat = {key: value for key, value in config["training"].items() if not isinstance(value, dict)}
-    flat["micro_batch"] = flat["batch"]  # the official side takes a batch at once
-    training = TrainingConfig(**flat, ada=AdaConfig(**config["training"]["ada"]))
-    runs = [_our_generator(path, network, len(faces.identities), training.batch) for path in checkpoints]
-    G, seconds, seen = runs[-1][0], sum(run[1] for run in runs), sum(run[2] for run in runs)
+    config = runs[0].config
+    network, training = NetworkConfig(**config["network"]), runs[0].training
+    G, seconds, seen = runs[-1].generator(network, len(faces.identities)), _seconds(runs), _seen_images(runs)
     labels = torch.arange(len(faces.identities)).repeat_interleave(PER_CLASS)
     z = torch.randn(len(labels), network.z_dim, generator=torch.Generator().manual_seed(0))
     recognizer = load_recognizer(arguments.recognizer)
@@ -183,6 +239,64 @@ def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     return report | {"ratio": round(report["synthface"]["frechet"] / report["official"]["frechet"], 3)}
 
 
+def training_config(settings: dict[str, Any]) -> TrainingConfig:
+    """Return the settings that ``run.json`` holds, nested ones included; a batch is taken at once.
+
+    What an older run does not name has its default.
+    """
+    plain = TrainingConfig()
+    parts = {
+        name: type(getattr(plain, name))(**value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+    }
+    return TrainingConfig(**parts | {"micro_batch": parts["batch"]})
+
+
+def check_comparable(runs: Sequence[OurRun], minutes: float) -> None:
+    """Refuse runs whose figures say nothing beside those of the official code after so many minutes.
+
+    Args:
+        runs: all runs of one training, in a row.
+        minutes: of the official side.
+
+    Raises:
+        ConfigError: settings that the official side does not have, another time, or images seen in runs not given.
+    """
+    for index, run in enumerate(runs):
+        require_comparable(run.training, f"--ours {run.checkpoint}")
+        known = _seen_images(runs[:index]) if index else None
+        if run.seen_before != known:
+            before = "no --init" if run.seen_before is None else f"--init on {run.seen_before:,} images"
+            raise ConfigError(
+                f"--ours {run.checkpoint} began with {before}, and the runs named before it have seen {known or 0:,}; "
+                "name all runs of one training in a row"
+            )
+    ours = _seconds(runs) / 60
+    if not abs(ours - minutes) <= MOST_OFF * minutes:
+        raise ConfigError(
+            f"--minutes {minutes:g}: --ours {runs[-1].checkpoint} has trained for {ours:.2f}; give --minutes "
+            f"{ours:.4g}, or a checkpoint after as long a time"
+        )
+
+
+def _seconds(runs: Sequence[OurRun]) -> float:
+    return sum(run.seconds for run in runs)
+
+
+def _seen_images(runs: Sequence[OurRun]) -> int:
+    return sum(run.seen_images for run in runs)
+
+
+def _seen_before(run: dict[str, Any], generator: Path) -> int | None:
+    if "init" not in run["inputs"]:
+        return None
+    if "seen_images_before" in run:
+        return int(run["seen_images_before"])
+    if not generator.is_file():  # the record of an earlier version leaves it to the generator's header
+        raise DataError(f"{generator} is missing: it says how many images a run with --init began from; copy it there")
+    return int(read_header(generator)["info"].get("seen_images_before", 0))
+
+
 def _kept(file: Path | None, settings: dict[str, Any], run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return the result that a file holds of these settings, or run and write it there."""
     if file is not None and file.exists():
@@ -194,15 +308,6 @@ def _kept(file: Path | None, settings: dict[str, Any], run: Callable[[], dict[st
     if file is not None:
         write_json(file, {"settings": settings, "result": result})
     return result
-
-
-def _our_generator(
-    checkpoint: Path, network: NetworkConfig, n_classes: int, batch: int
-) -> tuple[Generator, float, int]:
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    G = Generator(network, n_classes).eval().requires_grad_(False)
-    G.load_state_dict(state["trainer"]["G_ema"])
-    return G, state["progress"]["seconds"], state["trainer"]["step"] * batch
 
 
 @torch.inference_mode()

@@ -122,7 +122,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the choice of people, of starts and of views")
     parser.add_argument("--compile", action="store_true", help="compile each step")
     parser.add_argument("--half", action="store_true", help="convolutions in bfloat16")
-    parser.add_argument("--prior-faces", type=Path, help="FaceSet of other people, for the arm eigenfaces")
+    parser.add_argument("--prior-faces", type=Path, help="FaceSet of other people, for eigenfaces and mean-start")
     parser.add_argument("--generator", type=Path, help="trained generator, for the arms of that name")
     arguments = parser.parse_args()
     for name in arguments.arms:

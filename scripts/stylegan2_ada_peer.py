@@ -12,10 +12,26 @@ from typing import Any
 import torch
 
 from gan.config import NetworkConfig, TrainingConfig
+from synthface.core.errors import ConfigError
 
 AUGMENTATIONS = "xflip rotate90 xint scale rotate aniso xfrac brightness contrast lumaflip hue saturation"
 
 Calls = dict[str, tuple[int, Callable[[], Any]]]  # phase: (images a call, the call)
+
+
+def require_comparable(training: TrainingConfig, whose: str) -> None:
+    """Refuse settings that the official side does not have here; ``whose`` begins the message.
+
+    Raises:
+        ConfigError: a path-length penalty, or other augmentations than bgc.
+    """
+    alien = {
+        "--training.path_length.weight": (training.path_length.weight, 0.0),
+        "--training.ada.groups": (training.ada.groups, "bgc"),
+    }
+    for flag, (value, wanted) in alien.items():
+        if value != wanted:
+            raise ConfigError(f"{whose}: {flag} {value} is not on the official side here; compare a run with {wanted}")
 
 
 class Official:
@@ -29,6 +45,9 @@ class Official:
         n_classes: labels.
         n_samples: images that ``sample`` draws.
         augmented: put its augmentation pipeline in, with the probability of ``training.ada.start``.
+
+    Raises:
+        ConfigError: no copy in the folder, or settings that this side does not have.
     """
 
     def __init__(
@@ -43,13 +62,14 @@ class Official:
         augmented: bool = True,
     ) -> None:
         if not (folder / "training" / "networks.py").exists():
-            sys.exit(f"--official {folder}: no training/networks.py there; give a copy of stylegan2-ada-pytorch")
+            raise ConfigError(
+                f"--official {folder}: no training/networks.py there; give a copy of stylegan2-ada-pytorch"
+            )
+        require_comparable(training, "the official side")
         sys.path.insert(0, str(folder.expanduser()))
         sys.modules.setdefault("requests", SimpleNamespace())  # type: ignore[arg-type]  # needed for downloads alone
         from training import augment, loss, networks  # type: ignore[import-not-found]
 
-        if training.ada.groups != "bgc" or training.path_length.weight:
-            sys.exit("the official side has the augmentations bgc and no path-length penalty; ours has others")
         sizes = {"channel_base": network.channel_base, "channel_max": network.channel_max, "num_fp16_res": 0}
         sizes["conv_clamp"] = network.clamp or None  # type: ignore[assignment]  # its value for none
         image = {"c_dim": n_classes, "img_resolution": network.resolution, "img_channels": 3}
@@ -64,7 +84,8 @@ class Official:
         players = (self.G.mapping, self.G.synthesis, self.D, self.pipe if augmented else None)
         weights = {"style_mixing_prob": training.style_mixing, "r1_gamma": training.r1_gamma, "pl_weight": 0}
         self.loss = loss.StyleGAN2Loss("cpu", *players, **weights)
-        # As in its training loop: an optimiser that also steps for a lazy regulariser is slowed down by as much.
+        # As in its training loop, an optimiser that also steps for a lazy regulariser is slowed down by as much. That
+        # loop slows the generator's by 4/5 even if its penalty has no weight; here, as on our side, it is not slowed.
         slowed = {"G": 1.0, "D": training.r1_interval / (training.r1_interval + 1)}
         self.optimizers = {
             name: torch.optim.Adam(

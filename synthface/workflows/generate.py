@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 EXAMPLES = """
 synthface generate --classes 0-99 --per-class 20 --out synthetic
-synthface generate --generator runs/gan --identities sampled --classes 0-499 --per-class 20 --out new-people
+synthface generate --generator runs/gan --identities sampled --classes 0-299 --per-class 20 --distinct.fmr 0 --out new
 synthface generate --generator runs/gan --classes 0-99 --per-class 20 --out training-classes
 synthface generate --generator runs/gan --identities mixed --classes 0-99 --distinct.fmr 0 --out unfiltered
 synthface generate --generator model.safetensors --classes 0-9,40 --per-class 4 --psi 0.7 --out few --devices 2

@@ -5,9 +5,10 @@ lfw64-features (the same with a second discriminator that sees through a recogni
 settings nearest to SFace's, for GPUs) and smoke (a minute, to see that everything works).
 
 The run's folder gets metrics.jsonl, curves.png, sample grids (rows are classes, columns are seeds), checkpoints, and
-generator.safetensors, the moving average of the generator, as it is at every good checkpoint and at the end. Every
---monitor.ticks ticks images are drawn and compared with the real ones under a recogniser: Frechet and kernel distance,
-precision, recall, density, coverage, EER of the classes, diversity within a class.
+generator.safetensors, the moving average of the generator, as it is at every good checkpoint and at the end; an end
+that looks like a failure leaves the last good one there, and says so. Every --monitor.ticks ticks images are drawn and
+compared with the real ones under a recogniser: Frechet and kernel distance, precision, recall, density, coverage, EER
+of the classes, diversity within a class.
 
 When the training collapses (one image for all seeds, or for all classes), leaves the finite numbers, or its
 discriminator runs away, it goes back to its last good checkpoint and on with other seeds and half the learning rate,
@@ -18,7 +19,6 @@ with another number of them.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gan.config import NetworkConfig, TrainingConfig
 from gan.monitor_config import HealthConfig, MonitorConfig
@@ -26,9 +26,6 @@ from synthface.core.errors import ConfigError, DataError
 from synthface.core.run_record import write_json
 from synthface.workflows.compute import Compute, launch_fabric
 from synthface.workflows.gan_training.origin import Origin
-
-if TYPE_CHECKING:
-    from gan.trainer import GanTrainer
 
 EXAMPLES = """
 synthface train-gan --faces split/train --out runs/try --config smoke
@@ -52,10 +49,10 @@ class Options(Compute):
         out: folder of the run.
         init: begin from the folder of a finished run on these faces: both networks, their average, what Adam remembers,
             p where it is adaptive, the mean path length and, for the same recogniser, the centres of the identity
-            player; any setting but --network.* may differ. A generator file, or a run on other faces, gives the
-            generator alone, without its classes if the faces are others; --training.warmup_kimg 2 saves it from a
-            new discriminator.
-        minutes: stop after this much training time, over all resumed parts.
+            player; any setting but --network.* and --training.features.* may differ. A generator file, or a run on
+            other faces, gives the generator alone, without its classes if the faces are others; --training.warmup_kimg
+            2 saves it from a new discriminator. A run that is resumed needs it no more.
+        minutes: stop after this much training time, over all resumed parts; 60 where neither this nor kimg is given.
         kimg: stop after this many thousand images.
         resume: go on with the run in --out.
         seed: seed of weights, order of images, latents and augmentation.
@@ -97,8 +94,10 @@ def run(options: Options) -> None:
     from gan.trainer import GanTrainer
     from synthface.data import FaceSet
     from synthface.data.image_cache import image_cache
-    from synthface.workflows.gan_training.beginning import begin_from
+    from synthface.workflows.gan_training.beginning import begin_from, is_under_way
+    from synthface.workflows.gan_training.ending import describe_ending
     from synthface.workflows.gan_training.feature_network import frozen_features
+    from synthface.workflows.gan_training.first_process import on_first
     from synthface.workflows.gan_training.frozen_networks import warn_of_a_biased_judge
     from synthface.workflows.gan_training.identity_term import identity_term
     from synthface.workflows.gan_training.loop import GanLoop
@@ -113,35 +112,37 @@ def run(options: Options) -> None:
     _check_out(options)
     origin = Origin.of(options, faces)  # read once: hours later another run may stand there
     settings = origin.settings_hash(options)
+    goes_on = options.resume and is_under_way(options.out)
     if options.resume:
         origin.check_same_run(options, settings)
     features = real_features(faces, options.monitor, options.network.resolution, options)
     fabric = launch_fabric(options)
     if fabric.broadcast(settings) != settings:
         raise ConfigError("the processes do not begin with the same settings and files; see that all find the same")
-    if fabric.is_global_zero:
-        (options.out / "samples").mkdir(parents=True, exist_ok=True)
-        image_cache(faces, options.network.resolution, options.network.resolution, through=decode_bar)
-    fabric.barrier()
-    pixels = image_cache(faces, options.network.resolution, options.network.resolution)
+    side = options.network.resolution
+    on_first(fabric, (options.out / "samples").mkdir, parents=True, exist_ok=True)
+    on_first(fabric, image_cache, faces, side, side, through=decode_bar)
+    pixels = image_cache(faces, side, side)
     source = BatchSource(pixels, faces.labels, options.training, options.seed)
     n_classes = len(faces.identities)
     if fabric.is_global_zero:
         warn_of_a_biased_judge(options.training, options.monitor)
     seen_by = frozen_features(options.training, fabric.device)
     monitor = None
-    if fabric.is_global_zero and features is not None:
-        monitor = make_monitor(options.monitor, features, pixels, faces.labels, device=fabric.device, seed=options.seed)
+    if features is not None:
+        measured = (options.monitor, features, pixels, faces.labels)
+        monitor = on_first(fabric, make_monitor, *measured, device=fabric.device, seed=options.seed)
     with identity_term(options.training, n_classes=n_classes, seed=options.seed, device=fabric.device) as term:
         trainer = GanTrainer(options.network, options.training, n_classes, source, fabric, options.seed, term, seen_by)
-        if options.init is not None:
+        if options.init is not None and not goes_on:
             begin_from(options.init, trainer, faces)
+        elif "init" in origin.inputs:
+            trainer.average_starts_here = False  # which no checkpoint says
         loop = GanLoop(options, trainer, monitor, origin, settings)
-        if fabric.is_global_zero:
-            write_json(options.out / "run.json", origin.record(options))
-        loop.run()
-    if fabric.is_global_zero:
-        _tell(options, trainer)
+        on_first(fabric, write_json, options.out / "run.json", origin.record(options))
+        ending = loop.run()
+    if ending is not None:
+        print(*describe_ending(ending, options), sep="\n")
 
 
 def _check_out(options: Options) -> None:
@@ -149,18 +150,3 @@ def _check_out(options: Options) -> None:
         raise ConfigError(f"--resume: there is no run in --out {options.out}; leave --resume out to start one")
     if options.out.exists() and not options.resume and any(options.out.iterdir()):
         raise ConfigError(f"--out {options.out} already exists; add --resume to go on with it, or give another path")
-
-
-def _tell(options: Options, trainer: "GanTrainer") -> None:
-    from gan.weights import FILE_NAME
-
-    transition_end = trainer.config.transition.end_kimg * 1000
-    if trainer.seen_images < transition_end:
-        print(
-            f"the transition to classes was not over: it ends at {transition_end:,.0f} images; go on with --resume and "
-            "more --minutes or --kimg"
-        )
-    print(
-        f"{trainer.seen_images:,} images seen; generator: {options.out / FILE_NAME}; samples: {options.out / 'samples'}"
-    )
-    print(f"next: synthface generate --generator {options.out} --identities sampled --classes 0-99 --out synthetic")

@@ -18,7 +18,7 @@ from gan.feature_discriminator import FeatureDiscriminator, RandomMixing
 from gan.losses import discriminator_loss, generator_loss
 from gan.mapping import set_class_strength
 from gan.trainer import GanTrainer
-from gan.transfer import begin_from_generator
+from gan.transfer import begin_from_generator, begin_from_training
 from synthface.core.errors import ConfigError
 
 NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)
@@ -36,7 +36,7 @@ class TinyFeatures(nn.Module):
         for parameter in self.parameters():
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
         self.requires_grad_(False)
-        self.shapes = [(5, 8), (7, 4), (7, 1)]
+        self.shapes, self.sha256 = [(5, 8), (7, 4), (7, 1)], "a" * 64
 
     def forward(self, images: Tensor) -> list[Tensor]:
         fine = F.leaky_relu(self.fine(images), 0.1)
@@ -158,8 +158,8 @@ def test_processes_share_a_step_without_changing_it(monkeypatch: pytest.MonkeyPa
             trainer.fabric.global_rank, trainer.fabric.world_size = rank, world
             monkeypatch.setattr(
                 "gan.trainer.apply_gradients",
-                lambda fabric, optimizer, module, seen=seen: seen.extend(
-                    p.grad.clone() for p in module.parameters() if p.grad is not None
+                lambda fabric, optimizer, module, seen=seen: (
+                    seen.extend(p.grad.clone() for p in module.parameters() if p.grad is not None) or 0
                 ),
             )
             trainer.generator_step()
@@ -192,3 +192,46 @@ def test_another_generator_is_taken_over_with_or_without_its_classes() -> None:
     begin_from_generator(other, one.G, with_classes=True)
     for network in (other.G, other.G_ema):
         assert all(torch.equal(tensor, one.G.state_dict()[name]) for name, tensor in network.state_dict().items())
+
+
+def _begun(training: TrainingConfig, state: dict[str, Any]) -> GanTrainer:
+    trainer = _trainer(training)
+    begin_from_training(trainer, state, NETWORK, same_recognizer=True)
+    return trainer
+
+
+def _other(**changes: Any) -> TrainingConfig:
+    return dataclasses.replace(TRAINING, features=dataclasses.replace(FEATURES, **changes))
+
+
+def test_heads_are_taken_over_where_they_see_the_same_maps() -> None:
+    before = _trainer()
+    before.step()
+    state = before.state_dict()
+    trainer = _begun(TRAINING, state)
+    assert all(torch.equal(tensor, trainer.D.state_dict()[name]) for name, tensor in state["D"].items())
+    older = {name: part for name, part in state.items() if name != "features"}
+    assert _begun(TRAINING, older).step_index == 0  # nothing is known of what it saw through
+
+
+def test_heads_on_another_recognisers_maps_are_refused() -> None:
+    state = _trainer().state_dict() | {"features": "b" * 64}
+    with pytest.raises(
+        ConfigError, match=r"^--training\.features\.recognizer synthface-small: .* \(b{12}, not a{12}\)"
+    ):
+        _begun(TRAINING, state)
+
+
+@pytest.mark.parametrize(("then", "now"), [("off", "beside"), ("beside", "instead"), ("instead", "off")])
+def test_another_kind_of_discriminator_is_refused_by_the_name_of_its_flag(then: str, now: str) -> None:
+    state = _trainer(_other(mode=then)).state_dict()
+    message = (
+        rf"^--training\.features\.mode {now}: the run in --init has {then}; give --training\.features\.mode {then}"
+    )
+    with pytest.raises(ConfigError, match=message):
+        _begun(_other(mode=now), state)
+
+
+def test_heads_of_other_sizes_are_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^--init: .*discriminator has other sizes \(.*width.*alone to --init$"):
+        _begun(_other(width=4), _trainer().state_dict())

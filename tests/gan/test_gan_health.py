@@ -14,7 +14,7 @@ import torch
 
 from gan.batches import BatchSource
 from gan.config import AdaConfig, NetworkConfig, TrainingConfig, TransitionConfig
-from gan.health import diagnose, is_suspect, weights_are_finite
+from gan.health import diagnose, suspicion, suspicion_at_end, weights_are_finite
 from gan.monitor_config import HealthConfig, MonitorConfig
 from gan.retry import begin_attempt
 from gan.trainer import GanTrainer
@@ -48,7 +48,7 @@ def test_recorded_healthy_runs_raise_no_alarm(name: str, measured: bool) -> None
     assert len(lines) > 20
     assert any("monitor" in line for line in lines) is measured
     assert {diagnose(lines[: n + 1], TRAINING, HEALTH) for n in range(len(lines))} == {None}
-    assert not any(is_suspect(line, TRAINING, HEALTH) for line in lines)
+    assert not any(suspicion(line, TRAINING, HEALTH) for line in lines)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -98,7 +98,42 @@ def test_collapse_needs_two_measurements_in_a_row(shares: dict[str, float], name
     assert [_name(lines[: n + 1]) for n in range(5)] == [None, None, None, None, name]
     assert _name([*lines, _line(32)]) is None, "only a new measurement decides"
     assert _name([*lines[:3], _measured(25), lines[-1]]) is None
-    assert [is_suspect(line, TRAINING, HEALTH) for line in lines] == [False, False, True, False, True]
+    found = [suspicion(line, TRAINING, HEALTH) for line in lines]
+    assert [finding and finding.name for finding in found] == [None, None, name, None, name]
+
+
+def _on_an_end(line: dict[str, Any], extra: str = "measurement") -> dict[str, Any]:
+    return {**line, "extra": extra}
+
+
+def test_what_an_end_of_the_run_brought_about_is_no_evidence() -> None:
+    good, bad = _measured(50), _measured(60, seed=0.02)
+    stopped = _on_an_end(_measured(52, seed=0.02))
+    assert _name([good, stopped, bad]) is None, "as without a pause"
+    assert _name([good, bad, _on_an_end(_measured(62, seed=0.02))]) is None, "not due"
+    assert _name([bad, _on_an_end(_measured(62)), _measured(70, seed=0.02)]) == "seed-collapse", "no acquittal either"
+    far = {"score_real": 40.0, "score_fake": -30.0}
+    within = _on_an_end(_line(51, **far), "tick")
+    assert _name([_line(50), within, _line(52, **far)]) is None
+    assert _name([_line(50, **far), within]) is None
+    assert _name([_line(50, **far), _on_an_end(_line(51), "tick"), _line(52, **far)]) == "runaway-discriminator"
+    assert _name([_line(50, **far), _on_an_end(_measured(52)) | far]) == "runaway-discriminator", "a tick as any other"
+    assert _name([_line(50), _on_an_end(_line(51, loss_generator=math.nan), "tick")]) == "not-finite"
+
+
+def test_an_end_is_suspect_by_its_line_or_its_last_measurement() -> None:
+    def name(*lines: dict[str, Any]) -> str | None:
+        finding = suspicion_at_end(lines, TRAINING, HEALTH)
+        return finding and finding.name
+
+    assert name() is None
+    assert name(_measured(20, seed=0.0), _measured(30)) is None
+    assert name(_measured(20), _on_an_end(_measured(22, class_=0.0))) == "class-collapse"
+    assert name(_measured(20, seed=0.0), _line(22)) == "seed-collapse", "nothing has shown that it is over"
+    assert name(_measured(20), _line(22, score_real=90.0)) == "runaway-discriminator"
+    finding = suspicion_at_end([_line(22, ada_p=1.0, r_t=0.97)], TRAINING, HEALTH)
+    assert finding is not None
+    assert (finding.what, "--training.r1_gamma" in finding.remedy) == ("r_t is 0.97 (p 1.00)", True)
 
 
 def test_collapse_is_not_judged_at_the_beginning_nor_before_the_classes_are_shown() -> None:

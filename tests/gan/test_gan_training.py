@@ -131,8 +131,8 @@ def test_processes_share_a_step_without_changing_it(monkeypatch: pytest.MonkeyPa
             seen: list[torch.Tensor] = []
             monkeypatch.setattr(
                 "gan.trainer.apply_gradients",
-                lambda fabric, optimizer, module, seen=seen: seen.extend(
-                    p.grad.clone() for p in module.parameters() if p.grad is not None
+                lambda fabric, optimizer, module, seen=seen: (
+                    seen.extend(p.grad.clone() for p in module.parameters() if p.grad is not None) or 0
                 ),
             )
             monkeypatch.setattr("gan.gradients.sum_over_processes", lambda fabric, value: value)
@@ -161,7 +161,7 @@ def test_micro_batches_side_by_side_make_the_same_steps() -> None:
 
 
 def test_the_mean_w_moves_once_a_step_towards_all_images_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gan.trainer.apply_gradients", lambda *_: None)
+    monkeypatch.setattr("gan.trainer.apply_gradients", lambda *_: 0)
     means = []
     for ranks in ([(0, 1)], [(0, 2), (1, 2)]):
         means.append(torch.zeros(NETWORK.w_dim))

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan.distinct import identity_templates, keep_distinct
-from gan.identities import Code, MixtureConfig, SampleConfig, mixed_identity, sampled_identity
+from gan.identities import Code, MixtureConfig, SampleConfig, mixed_identity, sampled_identity, share_below
 from synthface.core.errors import ConfigError
+from synthface.core.seeds import numpy_generator
 
 
 def _row_of(code: Code, rows: np.ndarray) -> np.ndarray:
@@ -58,6 +59,42 @@ def test_identities_need_classes_enough() -> None:
         sampled_identity(12, 0, 0, SampleConfig())
     with pytest.raises(ConfigError, match=r"--sample\.n_parents"):
         SampleConfig(4)
+
+
+@pytest.mark.parametrize("config", [MixtureConfig(), MixtureConfig(2, 0.51), MixtureConfig(8, 0.2)])
+def test_a_mixture_is_the_first_draw_that_is_even_enough(config: MixtureConfig) -> None:
+    """Drawn many at once or one by one: the identities of a seed stay who they are."""
+    for index in range(20):
+        generator = numpy_generator(3, "mixed identity", index)
+        classes = generator.choice(40, size=config.n_parents, replace=False)
+        weights = generator.dirichlet(np.ones(config.n_parents))
+        while weights.max() > config.max_weight:
+            weights = generator.dirichlet(np.ones(config.n_parents))
+        code = mixed_identity(40, index, 3, config)
+        assert code == {int(k): round(float(w), 6) for k, w in zip(classes, weights, strict=True)}
+
+
+@pytest.mark.parametrize(("n", "most"), [(2, 0.6), (4, 0.4), (4, 0.3), (16, 0.15), (40, 0.1)])
+def test_the_share_of_even_mixtures_is_that_of_draws(n: int, most: float) -> None:
+    is_even = np.random.default_rng(0).dirichlet(np.ones(n), size=20_000).max(axis=1) <= most
+    assert share_below(n, most) == pytest.approx(is_even.mean(), abs=0.02)
+
+
+def test_the_share_of_even_mixtures_in_closed_form() -> None:
+    assert share_below(2, 1.0) == 1
+    assert share_below(2, 0.51) == pytest.approx(0.02)  # the first of two weights lies between .49 and .51
+    assert share_below(3, 0.35) == pytest.approx((3 * 0.35 - 1) ** 2)  # a small triangle in the large one
+    assert share_below(5000, 0.0003) < 1e-6  # without a sum of thousands of large terms
+
+
+@pytest.mark.parametrize(("n_parents", "max_weight"), [(16, 0.08), (32, 0.05), (1000, 0.0015)])
+def test_mixtures_that_nobody_would_live_to_see_are_refused(n_parents: int, max_weight: float) -> None:
+    with pytest.raises(ConfigError, match=rf"^--mixture\.max_weight {max_weight}: of mixtures of {n_parents} classes"):
+        MixtureConfig(n_parents, max_weight)
+
+
+def test_a_rare_mixture_is_drawn_soon() -> None:
+    assert max(mixed_identity(40, 0, 0, MixtureConfig(8, 0.15)).values()) <= 0.15
 
 
 def _unit(n: int, seed: int, dim: int = 4) -> np.ndarray:

@@ -232,6 +232,10 @@ def test_a_new_class_adds_nothing_until_it_has_a_centre() -> None:
     value, figures = player(_images(0), labels, 8, first=0)
     assert figures["identity_known"].item() == 0.5
     assert value.item() > 0
+    (mean,) = (figure for name, figure in figures.items() if name.startswith("identity_cosine"))
+    known = player(_images(0)[labels == 0], labels[labels == 0], 8, first=0)[1]["identity_cosine / identity_known"]
+    torch.testing.assert_close(mean / 0.5, known)
+    assert known.item() > 0
 
 
 def test_statistics_are_added_with_their_weight() -> None:

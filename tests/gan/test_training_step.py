@@ -15,7 +15,9 @@ from gan.augment import augment
 from gan.batches import BatchSource, MicroBatch
 from gan.config import AdaConfig, NetworkConfig, PathLengthConfig, TrainingConfig, TransitionConfig
 from gan.fakes import draw_latents
+from gan.gradients import apply_gradients
 from gan.mapping import Mapping
+from gan.step_metrics import conditional_means, mean_metrics
 from gan.trainer import GanTrainer
 
 CPU = torch.device("cpu")
@@ -115,6 +117,69 @@ def test_penalties_come_once_in_their_interval() -> None:
     steps = [trainer.step() for _ in range(7)]
     assert [metrics.r1 is not None for metrics in steps] == [True, False, False, True, False, False, True]
     assert [metrics.path_length is not None for metrics in steps] == [True, False, True, False, True, False, True]
+
+
+def test_a_penalty_without_weight_is_left_out() -> None:
+    trainer = _trainer(r1_gamma=0.0)
+    trainer.penalty_step = lambda: pytest.fail("a second derivative for nothing")  # type: ignore[method-assign]
+    assert [trainer.step().r1 for _ in range(4)] == [None] * 4
+    (group,) = trainer.optimizer_D.param_groups
+    assert group["lr"] == trainer.config.learning_rate
+
+
+def test_while_the_discriminator_warms_up_the_generators_loss_is_that_on_its_images() -> None:
+    """Not 0, which would be averaged with the others and looks like a perfect generator."""
+    trainer = _trainer(warmup_kimg=0.008)
+    batches = [trainer.source.micro_batch(0, micro, "discriminator") for micro in range(2)]
+    losses = []
+    for batch in batches:
+        latents = draw_latents(trainer.G, batch, 0.6, CPU)
+        images = trainer.G.synthesis(latents.ws, latents.noise)
+        augment(batch.images, 0.7, batch.generator)  # draws its numbers first
+        losses.append(F.softplus(-trainer.D(augment(images, 0.7, batch.generator), batch.fake_labels)).mean().item())
+    before = _parameters(trainer.G)
+    metrics = trainer.step()
+    assert metrics.loss_generator == pytest.approx(sum(losses) / 2, rel=1e-5)
+    assert metrics.path_length is None
+    assert torch.equal(before, _parameters(trainer.G))
+    trainer.step()
+    assert not torch.equal(before, _parameters(trainer.G))
+
+
+def test_elements_that_were_no_numbers_are_counted_by_phase() -> None:
+    trainer = _trainer(r1_interval=1)
+    weight = next(trainer.D.parameters())
+
+    def spoiled(gradient: Tensor) -> Tensor:
+        broken = gradient.clone()
+        broken[0, 0], broken[1, 0], broken[2, 0] = torch.nan, torch.inf, -torch.inf
+        return broken
+
+    healthy = trainer.step()
+    assert healthy.replaced == {}
+    hook = weight.requires_grad_(True).register_hook(spoiled)
+    broken = trainer.step()
+    hook.remove()
+    assert broken.replaced == {"discriminator": 3, "penalty": 3}
+    assert all(parameter.isfinite().all() for parameter in trainer.D.parameters())
+    assert "replaced_discriminator" not in mean_metrics([healthy])
+    means = mean_metrics([healthy, broken, broken])
+    assert (means["replaced_discriminator"], means["replaced_penalty"]) == (6, 6)
+
+
+def test_replaced_elements_are_those_of_the_sum_over_processes() -> None:
+    """One process's infinite gradient is everybody's: each replaces, and counts, the same elements."""
+    weight = torch.nn.Linear(2, 1, bias=False)
+    weight.weight.grad = torch.ones(1, 2)
+    other = torch.tensor([torch.inf, 1.0])
+    fabric = SimpleNamespace(world_size=2, all_reduce=lambda value, reduce_op: value + other)
+    assert int(apply_gradients(fabric, torch.optim.SGD(weight.parameters(), lr=0.0), weight)) == 1
+
+
+def test_a_figure_that_some_images_have_is_their_mean() -> None:
+    figures = {"loss": 0.2, "cosine / known": 0.3, "known": 0.5}
+    assert conditional_means(figures) == {"loss": 0.2, "cosine": 0.6, "known": 0.5}
+    assert conditional_means({"cosine / known": 0.0, "known": 0.0}) == {"known": 0.0}
 
 
 def test_adam_makes_up_for_the_steps_of_the_penalties() -> None:

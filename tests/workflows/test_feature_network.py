@@ -1,5 +1,8 @@
 """The shipped recogniser cut into maps, for the feature discriminator."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,6 +10,7 @@ from gan.config import FeatureConfig, IdentityConfig, TrainingConfig
 from gan.feature_discriminator import FeatureDiscriminator
 from gan.monitor_config import MonitorConfig
 from synthface.recognition import load_recognizer
+from synthface.recognition.catalogue import find_weights
 from synthface.recognition.network_config import NetworkConfig
 from synthface.recognition.networks import build_network
 from synthface.recognition.recognizer import Recognizer
@@ -28,6 +32,7 @@ def test_maps_of_each_resolution_and_the_embedding(finest: int, sides: list[int]
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     maps = features(images.requires_grad_(True))
     assert [part.shape[2] for part in maps] == sides
+    assert features.sha256 == find_weights("synthface-small").sha256
     assert [(part.shape[1], part.shape[3]) for part in maps] == features.shapes
     torch.testing.assert_close(maps[-1][:, :, 0, 0], recognizer(images), rtol=1e-3, atol=1e-4)
     sum(part.square().mean() for part in maps).backward()  # type: ignore[union-attr]  # not the int of an empty sum
@@ -49,8 +54,18 @@ def test_each_player_is_recorded_and_must_not_judge(caplog: pytest.LogCaptureFix
     assert {len(digest) for digest in frozen_inputs(BOTH).values()} == {64}
     warn_of_a_biased_judge(BOTH, MonitorConfig(recognizer="mobilefacenet-casia"))
     assert not caplog.text
+    warn_of_a_biased_judge(TrainingConfig(), MonitorConfig(recognizer="synthface-small"))
+    warn_of_a_biased_judge(BOTH, MonitorConfig(recognizer="synthface-small", ticks=0))
+    assert not caplog.text
     warn_of_a_biased_judge(BOTH, MonitorConfig(recognizer="synthface-small"))
     assert "identity recognizer and features recognizer" in caplog.text
+
+
+def test_a_player_does_not_judge_under_another_name_either(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(find_weights("synthface-small").path, copy)
+    warn_of_a_biased_judge(BOTH, MonitorConfig(recognizer=str(copy)))
+    assert f"--monitor.recognizer {copy} is also the training's identity recognizer and features" in caplog.text
 
 
 def test_second_derivatives_are_those_of_finite_differences() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from gan.config import NetworkConfig, TrainingConfig, TransitionConfig
 from gan.monitor_config import HealthConfig, MonitorConfig
 from gan.trainer import GanTrainer, StepMetrics
 from gan.weights import load_generator, read_header
-from synthface.core.errors import ConfigError, SynthfaceError
+from synthface.core.errors import ConfigError, DataError, SynthfaceError
 from synthface.data import FaceSet
 from synthface.workflows import train_gan
+from synthface.workflows.gan_training import watch
+from synthface.workflows.gan_training.first_process import on_first
 from synthface.workflows.gan_training.loop import GanLoop
 from synthface.workflows.gan_training.origin import Origin
 
@@ -109,12 +112,14 @@ def test_it_gives_up_after_so_many_rollbacks(tiny_faceset: Path, tmp_path: Path)
     assert sorted(path.suffix for path in (tmp_path / "run").iterdir() if path.suffix == ".pt") == [".pt", ".pt"]
 
 
-def _ignoring(what: str) -> type[GanTrainer]:
-    """A trainer whose generator never learns to look at the seed, or at the class."""
+def _ignoring(what: str, after: int = 0) -> type[GanTrainer]:
+    """A trainer whose generator does not look at the seed, or at the class, after so many steps."""
 
     class Ignores(GanTrainer):
         def step(self) -> StepMetrics:
             metrics = super().step()
+            if self.step_index <= after:
+                return metrics
             z_dim = self.G.mapping.z_dim
             columns = slice(0, z_dim) if what == "seed" else slice(z_dim, None)
             for network in (self.G, self.G_ema):
@@ -137,6 +142,59 @@ def test_conditional_collapse_is_named(
     assert (rollback["name"], rollback["step"], rollback["to_step"]) == (f"{what}-collapse", 4, 2)
     assert stop["event"] == "stop"
     assert rollback["monitor"][f"{what}_share"] < 0.1
+
+
+def test_an_end_that_looks_collapsed_leaves_the_last_good_generator(
+    tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    watched = {"monitor": MonitorConfig(ticks=2, classes=4, per_class=2), "health": HealthConfig(grace_kimg=0.02)}
+    train_gan.run(_options(tiny_faceset, tmp_path / "good", kimg=0.032, **watched))
+    assert "failure" not in capsys.readouterr().out
+    monkeypatch.setattr(gan.trainer, "GanTrainer", _ignoring("seed", after=4))
+    options = _options(tiny_faceset, out, kimg=0.04, **watched)
+    for resume in (False, True):  # a run that is over, resumed, ends as it did
+        train_gan.run(dataclasses.replace(options, resume=resume))
+        told = capsys.readouterr().out
+        assert "40 images seen, ended by --kimg 0.04" in told
+        assert "the end looks like a failure (seed-collapse): the image is nearly the same for every seed" in told
+        assert "the generator is the last good one, after 32 images; go on with --resume" in told
+        files = [(run / "generator.safetensors").read_bytes() for run in (tmp_path / "good", out)]
+        assert files[0] == files[1]
+    state = load_checkpoint(out, settings=_settings(options))
+    assert state is not None
+    assert state["trainer"]["step"] == 5, "the training itself goes on from its end"
+
+
+def test_an_end_that_looks_collapsed_after_nothing_good_says_so(
+    tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gan.trainer, "GanTrainer", _ignoring("class"))
+    train_gan.run(_options(tiny_faceset, tmp_path / "run", kimg=0.008, health=HealthConfig(grace_kimg=0)))
+    told = capsys.readouterr().out
+    assert "(class-collapse)" in told
+    assert "nothing before it was found good, so the generator is that of the end: look at the samples" in told
+    assert read_header(tmp_path / "run" / "generator.safetensors")["info"]["seen_images"] == 8
+
+
+def test_a_stop_is_no_evidence_of_a_collapse_and_nothing_to_go_back_to(
+    tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def good_step(out: Path) -> int:
+        state = load_checkpoint(out, settings=_settings(options), good=True)
+        assert state is not None
+        return int(state["trainer"]["step"])
+
+    watched = {"monitor": MonitorConfig(ticks=2, classes=4, per_class=2), "health": HealthConfig(grace_kimg=0.02)}
+    options = _options(tiny_faceset, tmp_path / "parts", kimg=0.032, **watched)
+    train_gan.run(dataclasses.replace(options, kimg=0.024))
+    assert [line.get("extra") for line in _lines(options.out)] == [None, None, "measurement"]
+    assert good_step(options.out) == 2, "as without the stop"
+    monkeypatch.setattr(gan.trainer, "GanTrainer", _ignoring("seed"))
+    train_gan.run(dataclasses.replace(options, out=tmp_path / "collapsed", kimg=0.024))
+    train_gan.run(dataclasses.replace(options, out=tmp_path / "collapsed", resume=True))
+    assert not (tmp_path / "collapsed" / "events.jsonl").exists(), "one measurement that was due shows it"
+    assert good_step(tmp_path / "collapsed") == 2
 
 
 class _RunsAway(GanTrainer):
@@ -206,6 +264,83 @@ def test_what_init_names_may_go_away_meanwhile(
     monkeypatch.setattr(GanLoop, "run", move_and_run)
     train_gan.run(_options(tiny_faceset, tmp_path / "second", init=tmp_path / "first", kimg=0.008))
     assert "begun_from_sha256" in read_header(tmp_path / "second" / "generator.safetensors")["info"]
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "generator"])
+def test_a_run_under_way_needs_nothing_from_what_it_began_from(what: str, tiny_faceset: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    train_gan.run(_options(tiny_faceset, first, kimg=0.016))
+    init = first if what == "checkpoint" else first / "generator.safetensors"
+    train_gan.run(_options(tiny_faceset, tmp_path / "whole", init=init))
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", init=init, kimg=0.016))
+    train_gan.run(_options(tiny_faceset, first, kimg=0.032, resume=True))  # it goes on, ...
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", init=init, kimg=0.032, resume=True))
+    first.rename(tmp_path / "elsewhere")  # ... and away
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", init=init, kimg=0.04, resume=True))
+    train_gan.run(_options(tiny_faceset, tmp_path / "parts", resume=True))
+    weights = [(tmp_path / run / "generator.safetensors").read_bytes() for run in ("whole", "parts")]
+    assert weights[0] == weights[1]
+    assert read_header(tmp_path / "parts" / "generator.safetensors")["info"]["seen_images_before"] == 16
+
+
+def test_a_run_without_a_checkpoint_has_not_begun_from_anything_yet(
+    tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_gan.run(_options(tiny_faceset, tmp_path / "first", kimg=0.008))
+    begun = _options(tiny_faceset, tmp_path / "second", init=tmp_path / "first", kimg=0.008)
+
+    def killed(self: GanLoop) -> None:
+        raise KeyboardInterrupt
+
+    keep = GanLoop._keep_beginning
+    monkeypatch.setattr(GanLoop, "_keep_beginning", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_gan.run(begun)
+    monkeypatch.setattr(GanLoop, "_keep_beginning", keep)
+    with pytest.raises(ConfigError, match="has no checkpoint yet; give its --init again"):
+        train_gan.run(dataclasses.replace(begun, init=None, resume=True))
+    train_gan.run(dataclasses.replace(begun, resume=True))
+    train_gan.run(dataclasses.replace(begun, out=tmp_path / "at once"))
+    weights = [(tmp_path / run / "generator.safetensors").read_bytes() for run in ("second", "at once")]
+    assert weights[0] == weights[1]
+
+
+def test_a_run_that_began_from_nothing_takes_no_init_later(tiny_faceset: Path, tmp_path: Path) -> None:
+    for run in ("first", "second"):
+        train_gan.run(_options(tiny_faceset, tmp_path / run, kimg=0.008))
+    with pytest.raises(ConfigError, match="it had the init's hash None"):
+        train_gan.run(_options(tiny_faceset, tmp_path / "second", init=tmp_path / "first", resume=True))
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_other_processes_hear_of_a_failure_in_the_first(is_first: bool) -> None:
+    told: list[str | None] = []
+
+    def broadcast(message: str | None) -> str | None:
+        told.append(message if is_first else "OSError: no room")
+        return told[-1]
+
+    def fails(where: str, *, how: str) -> None:
+        raise OSError(f"{how} {where}")
+
+    expected = pytest.raises(OSError, match="no room") if is_first else pytest.raises(SynthfaceError, match="no room")
+    with expected:
+        on_first(SimpleNamespace(is_global_zero=is_first, broadcast=broadcast), fails, "room", how="no")
+    assert told == ["OSError: no room"]
+    fabric = SimpleNamespace(is_global_zero=is_first, broadcast=lambda _: None)
+    assert on_first(fabric, max, 1, 2) == (2 if is_first else None)
+
+
+def test_what_cannot_be_measured_is_said_before_anything_is_embedded(
+    write_faceset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def embedded(*_: Any, **__: Any) -> None:
+        raise AssertionError("the set was embedded")
+
+    monkeypatch.setattr(watch, "embed_faceset", embedded)
+    faces = write_faceset(tmp_path / "two", n_identities=2, per_identity=8, size=16)
+    with pytest.raises(DataError, match=r"--faces .*two: 2 identities have 2 images.*--monitor\.ticks 0"):
+        train_gan.run(_options(faces, tmp_path / "run"))
 
 
 def test_other_settings_are_named_before_anything_is_computed(tiny_faceset: Path, tmp_path: Path) -> None:

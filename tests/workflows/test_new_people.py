@@ -117,6 +117,50 @@ def test_too_few_people_are_an_error_that_says_what_to_do(
     assert not (tmp_path / "set").exists()
 
 
+class _OnDevice:
+    """A tensor as it comes back from a process group of CUDA devices: numpy cannot see it there."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+    def cpu(self) -> torch.Tensor:
+        return self.tensor
+
+    def numpy(self) -> np.ndarray:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def __int__(self) -> int:
+        return int(self.tensor)
+
+
+class _TwoProcesses:
+    """The first of two processes; the other one fills the rows that this one leaves at zero."""
+
+    device, global_rank, world_size, is_global_zero = torch.device("cpu"), 0, 2, False
+
+    def all_reduce(self, tensor: torch.Tensor, reduce_op: str) -> _OnDevice:
+        assert reduce_op == "sum"
+        return _OnDevice(tensor + tensor.roll(1, 0) if tensor.ndim else tensor * 2)
+
+
+def test_templates_come_back_from_the_device_that_summed_them(model: Path) -> None:
+    finder = new_people.NewPeople(
+        load_generator(model),
+        "a" * 64,
+        DistinctConfig(images=2),
+        code=lambda index: {index: 1.0},
+        draw={"psi": 1.0, "noise_mode": "const"},
+        seed=0,
+        fabric=_TwoProcesses(),
+    )
+    recognizer: Any = ColourRecognizer()
+    templates = finder._templates(recognizer, {f"class {k}": {k: 1.0} for k in range(4)}, 0)
+    assert templates.shape == (4, 12)
+    np.testing.assert_array_equal(templates[::2], templates[1::2])
+    assert np.abs(templates).max() > 0
+    assert finder._trained_templates(recognizer).shape == (8, 12)
+
+
 def test_training_classes_are_drawn_once(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _generate(model, tmp_path / "first")
     names: list[str] = []

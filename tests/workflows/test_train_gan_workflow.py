@@ -13,9 +13,14 @@ from typing import Any
 import pytest
 import torch
 
+from gan.config import TransitionConfig
+from gan.health import Finding
+from gan.monitor_config import MonitorConfig
 from gan.weights import FILE_NAME, load_generator, read_header
+from synthface.cli import parse_options
 from synthface.core.errors import ConfigError, DataError, WeightsError
-from synthface.workflows import train_gan
+from synthface.workflows import generate, train_gan
+from synthface.workflows.gan_training.ending import Ending, describe_ending
 
 TINY = ["--network.resolution", "8", "--network.z_dim", "8", "--network.w_dim", "8", "--network.channel_max", "8"]
 TINY += ["--training.batch", "8", "--training.micro_batch", "4", "--training.compile", "false"]
@@ -43,6 +48,7 @@ def test_killed_and_resumed_it_is_the_uninterrupted_run(tiny_faceset: Path, tmp_
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 3):
         time.sleep(0.01)
+    assert process.poll() is None, "it ended before it could be killed"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     with metrics.open("ab") as stream:
@@ -64,7 +70,10 @@ def test_killed_and_resumed_it_is_the_uninterrupted_run(tiny_faceset: Path, tmp_
 def test_resumed_on_another_number_of_processes_it_is_the_run_on_one(
     tiny_faceset: Path, tmp_path: Path, first: str, then: str, more: list[str]
 ) -> None:
-    length = ["--tick-kimg", "0.032", "--monitor.ticks", "2", *more]
+    # Everything that is drawn or averaged over a step takes part; an adaptive p would hardly leave 0 in so few images.
+    drawn = ["--training.ada.mode", "fixed", "--training.ada.start", "0.6", "--training.path_length.weight", "2"]
+    drawn += ["--training.transition.end_kimg", "0.1"]
+    length = ["--tick-kimg", "0.032", "--monitor.ticks", "2", *drawn, *more]
     half, whole = ["--kimg", "0.064"], ["--kimg", "0.128"]
     runs = [
         _command(tiny_faceset, tmp_path / "one", *length, *whole),
@@ -216,8 +225,6 @@ def test_a_run_begins_from_a_generator(tiny_faceset: Path, tmp_path: Path) -> No
     assert "begun_from_sha256" not in read_header(tmp_path / "first" / FILE_NAME)["info"]
     train_gan.run(replace(begun, kimg=0.024, resume=True))
     assert not load_generator(tmp_path / "second").mapping.embed.weight.equal(first["mapping.embed.weight"])  # type: ignore[union-attr]
-    with pytest.raises(ConfigError, match="other settings"):
-        train_gan.run(replace(begun, init=None, resume=True))
     larger = replace(begun.network, channel_max=4)
     with pytest.raises(ConfigError, match="other sizes"):
         train_gan.run(replace(begun, out=tmp_path / "third", network=larger))
@@ -232,7 +239,7 @@ def test_a_run_begins_from_a_whole_training_under_other_settings(tiny_faceset: P
     from gan.checkpoint import load_trainer_state
     from gan.config import TrainingConfig
 
-    train_gan.run(_options(tiny_faceset, tmp_path / "first"))
+    train_gan.run(_options(tiny_faceset, tmp_path / "first", monitor=MonitorConfig(ticks=2)))
     warm = TrainingConfig(batch=8, micro_batch=4, compile=False, warmup_kimg=0.016, learning_rate=1e-12)
     begun = _options(tiny_faceset, tmp_path / "second", init=tmp_path / "first", training=warm, seed=5)
     train_gan.run(begun)
@@ -290,3 +297,28 @@ def test_what_cannot_be_trained(tiny_faceset: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--minutes"):
         _options(tiny_faceset, tmp_path / "run", minutes=0)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("preset", [[], ["--config", "lfw64"], ["--config", "lfw64-features"]])
+def test_only_what_was_asked_for_limits_a_run(preset: list[str]) -> None:
+    def limits(*more: str) -> tuple[float | None, float | None]:
+        options = parse_options("train-gan", train_gan, ["--faces", "f", "--out", "o", *preset, *more])
+        return options.minutes, options.kimg
+
+    assert limits() == (60, None)
+    assert limits("--kimg", "500") == (None, 500)
+    assert limits("--kimg", "500", "--minutes", "5") == (5, 500)
+
+
+def test_a_run_says_what_ended_it_and_what_comes_next(tmp_path: Path) -> None:
+    options = _options(tmp_path / "faces", tmp_path / "run", kimg=20, minutes=90)
+    ended, following = describe_ending(Ending(20_000, 20_000), options)
+    assert ended.startswith("20,000 images seen, ended by --kimg 20; generator: ")
+    command = following.removeprefix("next: synthface generate ")
+    assert command.startswith(f"--generator {options.out} ")
+    assert parse_options("generate", generate, command.split()).distinct.fmr == 0
+    assert "ended by --minutes 90;" in describe_ending(Ending(19_992, 19_992), options)[0]
+    halfway = replace(options, training=replace(options.training, transition=TransitionConfig(end_kimg=30)))
+    assert "ends at 30,000 images; go on with --resume" in describe_ending(Ending(20_000, 20_000), halfway)[1]
+    doubt = Ending(20_000, 18_000, Finding("seed-collapse", "all alike", "another --seed"))
+    assert describe_ending(doubt, options)[1].endswith("or start again with another --seed")

@@ -10,8 +10,15 @@ if TYPE_CHECKING:
     from synthface.data import FaceSet
 
 
+def is_under_way(run: Path) -> bool:
+    """Say whether a run has a checkpoint to go on from, so that it needs nothing from where it began."""
+    from gan.checkpoint import FILE_NAME, GOOD_FILE_NAME
+
+    return any((run / name).exists() for name in (FILE_NAME, GOOD_FILE_NAME))
+
+
 def begin_from(path: Path, trainer: "GanTrainer", faces: "FaceSet") -> None:
-    """Take over a training or a generator; a run that is resumed then replaces it by its own checkpoint.
+    """Take over a training or a generator.
 
     Raises:
         ConfigError: its networks have other sizes or settings.

@@ -46,12 +46,13 @@ class RecognizerFeatures(nn.Module):
         finest: pixels a side of the first map.
 
     Attributes:
+        sha256: hash of the recogniser's weights.
         shapes: channels and side of each map.
     """
 
     def __init__(self, recognizer: Recognizer, finest: int = 32) -> None:
         super().__init__()
-        self._prepare = recognizer.network_input
+        self.sha256, self._prepare = recognizer.sha256, recognizer.network_input
         side = recognizer.side
         self.maps = _cut(folded_for_inference(recognizer.network), self._prepare(torch.zeros(1, 3, side, side)), finest)
         self.requires_grad_(False)

@@ -30,9 +30,15 @@ def frozen_inputs(training: "TrainingConfig") -> dict[str, str]:
 
 
 def warn_of_a_biased_judge(training: "TrainingConfig", monitor: "MonitorConfig") -> None:
-    """Warn when a recogniser that takes part also measures the result."""
-    players = [player for player, name in frozen_recognizers(training).items() if name == monitor.recognizer]
-    if players and monitor.ticks:
+    """Warn when a recogniser that takes part also measures the result, under whatever name or path."""
+    from synthface.recognition.catalogue import find_weights
+
+    hashes = frozen_inputs(training)
+    if not hashes or not monitor.ticks:
+        return
+    judge = find_weights(monitor.recognizer, flag="--monitor.recognizer").sha256
+    players = [player for player, sha256 in hashes.items() if sha256 == judge]
+    if players:
         logger.warning(
             "--monitor.recognizer %s is also the training's %s: its figures will be too good; give another one",
             monitor.recognizer,

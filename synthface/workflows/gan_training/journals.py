@@ -56,6 +56,24 @@ class GanJournals:
         self._metrics.close()
 
 
+def describe_line(line: dict[str, Any]) -> str:
+    """Return a line of metrics for people."""
+    text = (
+        f"{line['seen_images'] / 1000:8.1f} kimg  {line['seconds'] / 60:6.1f} min"
+        f"  {line['images_per_second']:5.1f} images/s  G {line['loss_generator']:.3f}"
+        f"  D {line['loss_discriminator']:.3f}  p {line['ada_p']:.3f}  r_t {line['r_t']:+.3f}"
+    )
+    if "monitor" in line:
+        measured = line["monitor"]
+        text += (
+            f"\n{'':14}Frechet {measured['frechet']:.3f}  recall {measured['recall']:.2f}"
+            f"  EER {measured['eer']:.3f} (real {measured['eer_real']:.3f})"
+            f"  diversity {measured['diversity']:.2f} (real {measured['diversity_real']:.2f})"
+            f"  measured in {measured['seconds']:.1f} s"
+        )
+    return text
+
+
 def _open(path: Path, is_kept: Callable[[dict[str, Any]], bool]) -> Journal:
     """Open a journal with only some of its records."""
     journal = Journal(path)

@@ -7,7 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from synthface.core.errors import SynthfaceError
-from synthface.workflows.gan_training.journals import GanJournals
+from synthface.workflows.gan_training.ending import Ending
+from synthface.workflows.gan_training.first_process import on_first
+from synthface.workflows.gan_training.journals import GanJournals, describe_line
 from synthface.workflows.gan_training.pictures import write_pictures
 from synthface.workflows.gan_training.watch import timed
 
@@ -53,41 +55,55 @@ class GanLoop:
         self._images_a_tick = max(1, round(options.tick_kimg * 1000 / options.training.batch)) * options.training.batch
         self._is_writer = bool(trainer.fabric.is_global_zero)
         self._resume()
-        self._journals = (
-            GanJournals(options.out, step=trainer.step_index, attempt=int(self.progress["attempt"]))
-            if self._is_writer
-            else None
-        )
+        attempt = int(self.progress["attempt"])
+        self._journals = on_first(trainer.fabric, GanJournals, options.out, step=trainer.step_index, attempt=attempt)
 
-    def run(self) -> None:
-        """Train to the end.
+    def run(self) -> Ending | None:
+        """Train to the end; return how it was in the first process, None elsewhere.
 
         Raises:
             SynthfaceError: the training failed once more than it may roll back.
         """
-        from gan.checkpoint import GOOD_FILE_NAME
-
-        if not (self.options.out / GOOD_FILE_NAME).exists():
-            self._save(good=True)  # what to go back to when the very first ticks fail
-        self.trainer.fabric.barrier()
+        fabric = self.trainer.fabric
         with (
             _bar(self.options, self.trainer, self.progress["seconds"]) as bar,
             self._journals or contextlib.nullcontext(),
         ):
+            on_first(fabric, self._keep_beginning)
             last = self._is_over()
             while not last:
                 line = self._tick(bar)
-                grid = self._measure(line)
-                finding = self.trainer.fabric.broadcast(self._judge(line))
+                grid = on_first(fabric, self._measure, line)
+                finding = fabric.broadcast(self._judge(line))
                 last = not finding and line["last"]
                 if finding:
                     self._step_back(finding, line)
                     self._show(bar)
-                elif self._is_writer:
-                    self._record(line, grid)
-                self.trainer.fabric.barrier()
-        if self._is_writer:
-            self._publish()
+                else:
+                    on_first(fabric, self._record, line, grid)
+                fabric.barrier()
+        return on_first(fabric, self._end)
+
+    def _keep_beginning(self) -> None:
+        """See that there is something to go back to when the very first ticks fail."""
+        from gan.checkpoint import GOOD_FILE_NAME
+
+        if not (self.options.out / GOOD_FILE_NAME).exists():
+            self._save(good=True)
+
+    def _end(self) -> Ending:
+        """Publish the generator as it is, or, if that looks like a failure, as it last was good."""
+        from gan.checkpoint import load_checkpoint
+        from gan.health import suspicion_at_end
+
+        assert self._journals is not None
+        seen_images = self.trainer.seen_images
+        suspicion = suspicion_at_end(self._journals.lines, self.options.training, self.options.health)
+        good = load_checkpoint(self.options.out, settings=self.settings, good=True) if suspicion else None
+        if good is not None and good["trainer"]["step"]:
+            self.trainer.load_state_dict(good["trainer"])
+        self._publish()
+        return Ending(seen_images, self.trainer.seen_images, suspicion)
 
     def _resume(self) -> None:
         from gan.checkpoint import load_checkpoint
@@ -126,6 +142,7 @@ class GanLoop:
             "ada_p": trainer.ada.p,
             "r_t": trainer.ada.r_t,
             "last": last,
+            **({} if trainer.seen_images % self._images_a_tick == 0 else {"extra": "tick"}),
         }
 
     def _is_over(self, elapsed: float = 0.0) -> bool:
@@ -135,17 +152,16 @@ class GanLoop:
         return images_used_up or (options.minutes is not None and seconds >= options.minutes * 60)
 
     def _is_due(self, ticks: int, line: Line) -> bool:
-        if not ticks or line["last"]:
-            return ticks > 0
+        return ticks > 0 and (line["last"] or self._is_on_grid(ticks, line))
+
+    def _is_on_grid(self, ticks: int, line: Line) -> bool:
         return bool(line["seen_images"] % (ticks * self._images_a_tick) == 0)
 
     def _measure(self, line: Line) -> "Pixels | None":
-        """Measure when it is time to, and return the pictures' grid where it was drawn."""
+        """Measure when it is time to, and at the end; return the pictures' grid where it was drawn."""
         from gan.health import weights_are_finite
         from gan.monitor import draw_grid
 
-        if not self._is_writer:
-            return None
         line["finite_weights"] = weights_are_finite(self.trainer.G, self.trainer.D, self.trainer.G_ema)
         measures = self.monitor is not None and self._is_due(self.options.monitor.ticks, line)
         if not line["finite_weights"] or not (measures or self._is_due(self.options.snapshot_ticks, line)):
@@ -153,6 +169,8 @@ class GanLoop:
         grid = draw_grid(self.trainer.G_ema, self.options.seed)
         if measures and self.monitor is not None:
             line["monitor"] = timed(self.monitor, self.trainer.G_ema, grid)
+            if not self._is_on_grid(self.options.monitor.ticks, line):
+                line.setdefault("extra", "measurement")
         return grid
 
     def _judge(self, line: Line) -> "Finding | None":
@@ -165,16 +183,17 @@ class GanLoop:
 
     def _record(self, line: Line, grid: "Pixels | None") -> None:
         """Write a line that nothing is wrong with, the pictures, and the checkpoint."""
-        from gan.health import is_suspect
+        from gan.health import suspicion
 
         assert self._journals is not None
         self._journals.append(line)
-        logger.info(describe(line))
+        logger.info(describe_line(line))
         if grid is not None and self._is_due(self.options.snapshot_ticks, line):
             events = self._journals.events()
             write_pictures(self.options.out, grid, line["seen_images"], self._journals.lines, events)
-        judged = "monitor" in line or (self.monitor is None and self._is_due(self.options.snapshot_ticks, line))
-        self._save(good=judged and not is_suspect(line, self.options.training, self.options.health))
+        unwatched = self.monitor is None and self._is_on_grid(self.options.snapshot_ticks, line)
+        judged = "extra" not in line and ("monitor" in line or unwatched)
+        self._save(good=judged and suspicion(line, self.options.training, self.options.health) is None)
 
     def _save(self, *, good: bool) -> None:
         from gan.checkpoint import keep_as_good, save_checkpoint
@@ -190,7 +209,7 @@ class GanLoop:
                 self._publish()
 
     def _publish(self) -> None:
-        """Write the generator as it is now, so that a run that is not over, or never ends well, can be drawn from."""
+        """Write the generator of the trainer, so that a run that is not over, or never ends well, can be drawn from."""
         from gan.weights import FILE_NAME, save_generator
 
         info = self.origin.header(self.options, self.trainer)
@@ -236,33 +255,20 @@ class GanLoop:
         seconds = self.progress["seconds"]
         self._take_over(checkpoint["progress"] | {"seconds": seconds, "attempt": attempt})
         event |= {"to_step": self.trainer.step_index, "to_seen_images": self.trainer.seen_images}
-        self._write_event({**event, "learning_rate_factor": LEARNING_RATE_FACTOR**attempt})
-        self._save(good=False)  # from here on the rollback counts, however the run ends
-        if self._journals:
-            self._journals.cut(self.trainer.step_index)
+        event |= {"learning_rate_factor": LEARNING_RATE_FACTOR**attempt}
+        on_first(self.trainer.fabric, self._record_step_back, event)
+
+    def _record_step_back(self, event: Line) -> None:
+        """Write that the run went back: from here on that counts, however it ends."""
+        assert self._journals is not None
+        self._write_event(event)
+        self._save(good=False)
+        self._journals.cut(self.trainer.step_index)
 
     def _write_event(self, event: Line) -> None:
         if self._journals:
             self._journals.add_event(event)
             logger.warning("%s (%s): %s", event["event"], event["name"], event["what"])
-
-
-def describe(line: Line) -> str:
-    """Return a line of metrics for people."""
-    text = (
-        f"{line['seen_images'] / 1000:8.1f} kimg  {line['seconds'] / 60:6.1f} min"
-        f"  {line['images_per_second']:5.1f} images/s  G {line['loss_generator']:.3f}"
-        f"  D {line['loss_discriminator']:.3f}  p {line['ada_p']:.3f}  r_t {line['r_t']:+.3f}"
-    )
-    if "monitor" in line:
-        measured = line["monitor"]
-        text += (
-            f"\n{'':14}Frechet {measured['frechet']:.3f}  recall {measured['recall']:.2f}"
-            f"  EER {measured['eer']:.3f} (real {measured['eer_real']:.3f})"
-            f"  diversity {measured['diversity']:.2f} (real {measured['diversity_real']:.2f})"
-            f"  measured in {measured['seconds']:.1f} s"
-        )
-    return text
 
 
 def _bar(options: "Options", trainer: "GanTrainer", seconds: float) -> Any:

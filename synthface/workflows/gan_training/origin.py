@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from synthface.data import FaceSet
     from synthface.workflows.train_gan import Options
 
+_SEEN_BEFORE = "seen_images_before"
+
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run began with, read at its start.
+    """What a run began with, read at its start; what --init named, at the start of its first part.
 
     Attributes:
-        inputs: hashes of faces, of frozen networks, and of what --init names.
-        seen_before: images that what --init names had seen; None without.
+        inputs: hashes of faces, of frozen networks, and of what --init named.
+        seen_before: images that what --init named had seen; None without.
     """
 
     inputs: dict[str, str]
@@ -32,22 +34,20 @@ class Origin:
         """Read and hash what a run begins with.
 
         Raises:
+            ConfigError: a run that --init began is resumed without it before its first checkpoint.
             WeightsError: --init or a frozen network is missing or damaged.
         """
-        from gan.checkpoint import FILE_NAME, seen_images_of
-        from gan.weights import generator_file, read_header
-        from synthface.workflows.gan_training.beginning import file_to_begin_from
+        from synthface.workflows.gan_training.beginning import is_under_way
         from synthface.workflows.gan_training.frozen_networks import frozen_inputs
 
-        inputs, seen_before = {"faces": faces.manifest_sha256}, None
-        if options.init is not None:
-            file = file_to_begin_from(options.init, faces)
-            inputs["init"] = sha256_file(file)
-            info = read_header(generator_file(options.init))["info"]
-            # The checkpoint of a run that is not over may be ahead of its generator.
-            ahead = seen_images_of(options.init) if file.name == FILE_NAME else None
-            seen_before = (ahead or info.get("seen_images", 0)) + info.get("seen_images_before", 0)
-        return cls(inputs | frozen_inputs(options.training), seen_before)
+        recorded = _recorded_init(options.out) if options.resume else None
+        goes_on = is_under_way(options.out)
+        if recorded and not goes_on and options.init is None:
+            raise ConfigError(f"--resume: the run in --out {options.out} has no checkpoint yet; give its --init again")
+        # A run under way needs nothing from what it began from, which may have gone on or away since.
+        init = recorded if recorded and goes_on else _read_init(options.init, faces)
+        inputs = {"faces": faces.manifest_sha256, **frozen_inputs(options.training)}
+        return cls(inputs, None) if init is None else cls(inputs | {"init": init[0]}, init[1])
 
     def settings_hash(self, options: "Options") -> str:
         """Hash what must stay the same between the parts of one run."""
@@ -57,7 +57,10 @@ class Origin:
         """Return what ``run.json`` holds."""
         watched = {"monitor": to_json(options.monitor), "health": to_json(options.health)}
         config = {**_what_decides(options), **watched}
-        return run_record("train-gan", config, seed=options.seed, inputs=self.inputs)
+        return {**run_record("train-gan", config, seed=options.seed, inputs=self.inputs), **self._before()}
+
+    def _before(self) -> dict[str, int]:
+        return {} if self.seen_before is None else {_SEEN_BEFORE: self.seen_before}
 
     def check_same_run(self, options: "Options", settings: str) -> None:
         """Refuse to resume a run under other settings, before anything is computed, and say which.
@@ -84,7 +87,6 @@ class Origin:
         """Return the facts that travel with the weights."""
         training = _training(options)
         begun = {} if self.seen_before is None else {"begun_from_sha256": self.inputs["init"]}
-        before = {} if self.seen_before is None else {"seen_images_before": self.seen_before}
         return {
             "trained_on_manifest_sha256": self.inputs["faces"],
             "class_order": "sorted identities of that FaceSet",
@@ -93,8 +95,32 @@ class Origin:
             "training": training,
             # It knows the faces that this one was trained on, too.
             **begun,
-            **before,
+            **self._before(),
         }
+
+
+def _read_init(path: Path | None, faces: "FaceSet") -> tuple[str, int] | None:
+    """Return hash and images seen of what --init names."""
+    from gan.checkpoint import FILE_NAME, seen_images_of
+    from gan.weights import generator_file, read_header
+    from synthface.workflows.gan_training.beginning import file_to_begin_from
+
+    if path is None:
+        return None
+    file = file_to_begin_from(path, faces)
+    info = read_header(generator_file(path))["info"]
+    # The checkpoint of a run that is not over may be ahead of its generator.
+    ahead = seen_images_of(path) if file.name == FILE_NAME else None
+    return sha256_file(file), (ahead or info.get("seen_images", 0)) + info.get(_SEEN_BEFORE, 0)
+
+
+def _recorded_init(run: Path) -> tuple[str, int] | None:
+    """Return hash and images seen of what a run was begun from, by its own record."""
+    record = _read_record(run)
+    try:
+        return str(record["inputs"]["init"]), int(record[_SEEN_BEFORE])
+    except (LookupError, TypeError, ValueError):  # without --init, or by an earlier version: it is read as at first
+        return None
 
 
 def _what_decides(options: "Options") -> dict[str, Any]:

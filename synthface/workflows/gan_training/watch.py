@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.core.errors import DataError
 from synthface.data import FaceSet
 from synthface.workflows.compute import Compute
 from synthface.workflows.embed import embed_faceset
@@ -21,9 +22,18 @@ def real_features(
     """Return the training images' features at the generator's resolution, embedded once; None if nothing is measured.
 
     Every process calls this, before training starts: they share the work.
+
+    Raises:
+        DataError: fewer than 3 identities have 2 images, so that the monitor could not tell them apart.
     """
     if not config.ticks:
         return None
+    n_plural = int(np.count_nonzero(np.bincount(faces.labels) >= 2))
+    if n_plural < 3:  # before the whole set is embedded for nothing
+        raise DataError(
+            f"--faces {faces.root}: {n_plural} identities have 2 images, too few to measure separability; "
+            "add --monitor.ticks 0 to train without measuring"
+        )
     return embed_faceset(faces, config.recognizer, compute=compute, via_size=resolution).vectors
 
 

@@ -209,7 +209,8 @@ class NewPeople:
         if world_size == 1:
             return templates
         # Each row is filled by one process and zero in the others, so the sum is exact.
-        shared: Templates = self.fabric.all_reduce(torch.from_numpy(templates), reduce_op="sum").numpy()
+        summed = self.fabric.all_reduce(torch.from_numpy(templates), reduce_op="sum")  # on the process's device
+        shared: Templates = summed.cpu().numpy()
         return shared
 
     def _all(self, value: bool) -> bool:
