@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan import winograd
-from gan.layers import SQRT2
+from gan.activation import SQRT2
 from gan.resample import upsample_blur
 from gan.synthesis import StyledConvolution, Synthesis
 

@@ -25,19 +25,21 @@ def _sum_together(fabric: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def apply_gradients(fabric: Any, optimizer: torch.optim.Optimizer, module: nn.Module) -> Tensor:
+def apply_gradients(fabric: Any, optimizer: torch.optim.Optimizer, module: nn.Module) -> int:
     """Sum gradients over processes, replace what is not finite, take a step, and forget them.
 
     Returns:
-        Scalar int64, how many elements of the sums were replaced; the same in every process.
+        How many elements of the sums were replaced; the same in every process.
     """
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     if fabric.world_size > 1:
         for gradient, total in zip(gradients, _sum_together(fabric, gradients), strict=True):
             gradient.copy_(total)
-    n_replaced = sum((gradient.isfinite().logical_not().sum() for gradient in gradients), torch.tensor(0))
-    for gradient in gradients:
-        torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
+    n_replaced = 0
+    if not nn.utils.get_total_norm(gradients).isfinite():  # one pass over the numbers where all is well
+        n_replaced = sum(int(gradient.isfinite().logical_not().sum()) for gradient in gradients)
+        for gradient in gradients:
+            torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return n_replaced

@@ -6,15 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan.activation import leaky_relu
 from gan.resample import downsample_blur, upsample_blur
-
-SQRT2 = math.sqrt(2.0)
-
-
-def leaky_relu(x: Tensor, *, gain: float = 1.0, clamp: float = 0.0) -> Tensor:
-    """Leaky ReLU (slope 0.2) times sqrt(2), which keeps the variance; then gain and clipping."""
-    x = F.leaky_relu(x, 0.2) * (SQRT2 * gain)
-    return x.clamp(-clamp * gain, clamp * gain) if clamp else x
 
 
 def normalize_second_moment(x: Tensor) -> Tensor:
@@ -109,14 +102,3 @@ def modulated_convolution(
     energy = styles.square() @ weight.square().sum(dim=(2, 3)).t()
     scale = ((energy + 1e-8).rsqrt() * gain).to(x.dtype)[:, :, None, None]
     return x * scale if torch.is_grad_enabled() else x.mul_(scale)
-
-
-def shifted_leaky_relu(x: Tensor, shift: Tensor, *, clamp: float = 0.0) -> Tensor:
-    """Leaky ReLU of x + shift, for an x that holds the gain of sqrt(2) already; in place where no gradient is wanted.
-
-    A positive factor passes through the activation. Taking it along with the demodulation, and working in place, is
-    what a network on a CPU needs: around its convolutions the time goes to passes over the memory.
-    """
-    shift = shift.to(x.dtype)
-    x = F.leaky_relu(x + shift, 0.2) if torch.is_grad_enabled() else F.leaky_relu_(x.add_(shift), 0.2)
-    return x.clamp(-clamp, clamp) if clamp else x

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gan.activation import SQRT2, shifted_leaky_relu
 from gan.config import NetworkConfig
-from gan.layers import SQRT2, FullyConnected, modulated_convolution, shifted_leaky_relu
+from gan.layers import FullyConnected, modulated_convolution
 from gan.resample import upsample_image
 
 

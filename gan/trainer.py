@@ -224,7 +224,7 @@ class GanTrainer:
                 elif gradient is not None:
                     parameter.grad.add_(gradient)  # type: ignore[union-attr]  # not None, see above
             totals = {name: figure + totals.get(name, 0) for name, figure in figures.items()}
-        n_replaced = int(apply_gradients(self.fabric, optimizer, module))
+        n_replaced = apply_gradients(self.fabric, optimizer, module)
         if n_replaced:
             self._replaced[phase] = n_replaced
         return sum_all_over_processes(self.fabric, totals)

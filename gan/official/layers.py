@@ -5,9 +5,10 @@ from typing import Any
 
 from torch import nn
 
+from gan.activation import SQRT2
 from gan.discriminator import Discriminator, ResidualBlock
 from gan.generator import Generator
-from gan.layers import SQRT2, Convolution, FullyConnected
+from gan.layers import Convolution, FullyConnected
 from gan.mapping import ClassEmbedding, Mapping
 from gan.synthesis import Block, StyledConvolution, ToRgb
 

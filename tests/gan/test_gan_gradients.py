@@ -4,14 +4,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
+from gan.activation import SQRT2, leaky_relu, shifted_leaky_relu
 from gan.augment import augment
 from gan.config import NetworkConfig
 from gan.discriminator import Discriminator, append_minibatch_deviation
 from gan.generator import Generator
-from gan.layers import leaky_relu, modulated_convolution
+from gan.layers import modulated_convolution
 from gan.losses import r1_penalty
 from gan.path_length import path_length_penalty
 from gan.resample import downsample_blur, upsample_blur, upsample_image
@@ -122,3 +124,37 @@ def test_path_length_through_the_synthesis_network() -> None:
     ws = _random(2, G.synthesis.n_w, CONFIG.w_dim)
     noise = [_random(2, 1, r, r).detach() for r in G.synthesis.noise_resolutions]
     _check_parameters(G.synthesis, lambda: path_length_penalty(G.synthesis, ws, noise, _generator(3), 0.4)[0])
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("clamp", [0.0, 1.0])
+def test_leaky_relu_has_torchs_derivative(compiled: bool, clamp: float) -> None:
+    x = 2 * torch.randn(4, 3, 8, 8, generator=_generator())
+    weight = torch.randn(x.shape, generator=_generator(1))
+    shift = torch.randn(4, 1, 8, 8, generator=_generator(2))
+    functions: list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = [
+        (lambda x: leaky_relu(x, gain=0.5, clamp=clamp), lambda x: F.leaky_relu(x, 0.2) * (0.5 * SQRT2)),
+        (lambda x: shifted_leaky_relu(x, shift, clamp=clamp), lambda x: F.leaky_relu(x + shift, 0.2)),
+    ]
+    for (ours, plain), bound in zip(functions, (0.5 * clamp, clamp), strict=True):
+        found, expected = x.clone().requires_grad_(), x.clone().requires_grad_()
+        y = (torch.compile(ours, dynamic=False) if compiled else ours)(found)
+        z = plain(expected).clamp(-bound, bound) if clamp else plain(expected)
+        torch.testing.assert_close(y, z)
+        (y * weight).sum().backward()
+        (z * weight).sum().backward()
+        torch.testing.assert_close(found.grad, expected.grad)
+
+
+def test_leaky_relu_at_zero_and_its_second_derivative() -> None:
+    assert gradcheck(leaky_relu, _random(3, 4))
+    assert gradgradcheck(lambda x: leaky_relu(x).square(), _random(3, 4))
+    zero = torch.zeros(1, requires_grad=True)
+    leaky_relu(zero).sum().backward()
+    assert zero.grad is not None
+    assert zero.grad.item() == pytest.approx(0.2 * SQRT2)  # torch's choice
+
+
+def test_doubling_in_bfloat16_is_that_in_float32_rounded_once() -> None:
+    x = torch.randn(2, 5, 6, 6, generator=_generator()).bfloat16()
+    torch.testing.assert_close(upsample_image(x), upsample_image(x.float()).bfloat16(), rtol=0, atol=0)
