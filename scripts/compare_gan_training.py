@@ -11,9 +11,10 @@ penalty; the published loop slows it by 4/5 even then. What our run has beyond t
 or player) is in the report. Then both moving averages draw the same number of images of the same classes, which are
 compared with the training images at the same resolution. Both trainings should have had the machine, or the same part
 of it, to themselves. ``--ours`` is a run's folder or one of its checkpoints; of a training that went on with
-``--init``, all its runs in a row, whose minutes and images are summed. A run that learnt more than that, or for another
-time, is refused. Prints one JSON object. With ``--keep FILE`` the official side's result is written there, and taken
-from there by a later comparison of the same configuration and time.
+``--init``, all its runs in a row, whose minutes and images are summed. A run that learnt more than that, or for longer
+than the official side, is refused; one that stopped earlier can only look worse. Prints one JSON object. With ``--keep
+FILE`` the official side's result is written there, and taken from there by a later comparison of the same configuration
+and time.
 """
 
 import argparse
@@ -65,7 +66,7 @@ SHARED = (
 OURS_ALONE = ("half_from", "features", "identity", "transition", "warmup_kimg")
 PER_CLASS = 2
 DRAWN_AT_ONCE = 16
-MOST_OFF = 0.03  # of the minutes of both sides, relative
+MOST_MORE = 0.03  # of our minutes, relative to the official side's
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ def check_comparable(runs: Sequence[OurRun], minutes: float) -> None:
         minutes: of the official side.
 
     Raises:
-        ConfigError: settings that the official side does not have, another time, or images seen in runs not given.
+        ConfigError: settings that the official side does not have, more time, or images seen in runs not given.
     """
     for index, run in enumerate(runs):
         require_comparable(run.training, f"--ours {run.checkpoint}")
@@ -272,10 +273,10 @@ def check_comparable(runs: Sequence[OurRun], minutes: float) -> None:
                 "name all runs of one training in a row"
             )
     ours = _seconds(runs) / 60
-    if not abs(ours - minutes) <= MOST_OFF * minutes:
+    if ours > (1 + MOST_MORE) * minutes:
         raise ConfigError(
             f"--minutes {minutes:g}: --ours {runs[-1].checkpoint} has trained for {ours:.2f}; give --minutes "
-            f"{ours:.4g}, or a checkpoint after as long a time"
+            f"{ours:.4g}, or an earlier checkpoint"
         )
 
 
