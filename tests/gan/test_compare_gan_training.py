@@ -57,7 +57,9 @@ def test_a_path_length_penalty_is_seen_and_refused(script: ModuleType, tmp_path:
 
 
 @pytest.mark.parametrize(("minutes", "is_refused"), [(60.0, False), (63.0, False), (59.0, False), (45.0, True)])
-def test_more_time_than_the_official_side_had_is_refused(script: ModuleType, tmp_path: Path, minutes: float, is_refused: bool) -> None:
+def test_more_time_than_the_official_side_had_is_refused(
+    script: ModuleType, tmp_path: Path, minutes: float, is_refused: bool
+) -> None:
     runs = [script.OurRun.read(_run(tmp_path / "run", minutes=60.01))]
     if not is_refused:
         script.check_comparable(runs, minutes)
