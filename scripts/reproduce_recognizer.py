@@ -4,10 +4,10 @@
         --to synthface/models
 
 From the generator that ships, and no other source of images, draws many people with few pictures each (a teacher needs
-no labels), trains a PatchResNet to follow the teacher's whitened embeddings, once and then again from where that ended,
-and measures it on LFW's pairs: on all of them, and on those without the people whom the generator was trained on.
-Writes the recogniser and its card. Whatever is done already is not done again; --device and --devices go to what
-computes.
+no labels), trains a PatchResNet to follow the teacher's whitened embeddings, and measures it on LFW's pairs: on all of
+them, and on those without the people whom the generator was trained on. Writes the recogniser and its card. Whatever is
+done already is not done again; --device and --devices go to what computes. With --epochs 22 18 a second training goes
+on from where the first ended.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
         "--epochs",
         type=int,
         nargs="+",
-        default=[22, 18],
+        default=[22],
         help="of each training; all but the first go on from the last",
     )
     parser.add_argument("--device", default="cpu")
