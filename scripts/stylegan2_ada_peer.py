@@ -23,12 +23,14 @@ def require_comparable(training: TrainingConfig, whose: str) -> None:
     """Refuse settings that the official side does not have here; ``whose`` begins the message.
 
     Raises:
-        ConfigError: a path-length penalty, or other augmentations than bgc.
+        ConfigError: a path-length penalty, no R1 penalty, or other augmentations than bgc.
     """
     alien = {
         "--training.path_length.weight": (training.path_length.weight, 0.0),
         "--training.ada.groups": (training.ada.groups, "bgc"),
     }
+    if training.r1_gamma == 0:
+        raise ConfigError(f"{whose}: --training.r1_gamma 0 is not on the official side here; compare a run with R1")
     for flag, (value, wanted) in alien.items():
         if value != wanted:
             raise ConfigError(f"{whose}: {flag} {value} is not on the official side here; compare a run with {wanted}")

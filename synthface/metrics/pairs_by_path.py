@@ -27,7 +27,7 @@ def parse_pairs_by_path(text: str, *, source: str = "pairs file") -> list[PathPa
     Raises:
         DataError: names the line that cannot be read, or there is none.
     """
-    pairs = [_parse(line, number, source) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    pairs = [_parse(line, number, source) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not pairs:
         raise DataError(f"{source} holds no pair")
     return pairs

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+import torch.distributed as dist
 
 from synthface.data import FaceSet
 from synthface.data.image_cache import image_cache
@@ -50,6 +51,11 @@ def images_far_from_their_class(
     else:
         first, mine = 0, np.arange(rank, len(labels), world_size)
     side = student.network.config.side
+    if (
+        world_size > 1
+    ):  # each process has moved its batch norms' statistics by its own images; what counts is the first's
+        for buffer in student.network.buffers():
+            dist.broadcast(buffer, src=0)
     # A copy: a Recognizer freezes its network.
     recognizer = Recognizer(copy.deepcopy(student.network), name="purification")
     pixels, weight = image_cache(faceset, side, side), head.weight.detach().cpu()

@@ -196,9 +196,9 @@ def _evaluate(
     alone = next(iter(per_recognizer.values())) if len(per_recognizer) == 1 else {}
     results: dict[str, Any] = {**alone, "recognizers": per_recognizer, "made_by": record}
     remarks = list(too_few_for(int((~pairs.same).sum())))
-    if options.fit is not None and options.faces is None:
+    if options.fit is not None and options.pairs is not None and options.faces is None:
         remarks.append(
-            f"{options.pairs} names nobody, so whether --fit {options.fit.name} shows its people is not known"
+            f"{options.pairs.name} names nobody, so whether --fit {options.fit.name} shows its people is not known"
         )
     if remarks:
         results["remarks"] = remarks

@@ -6,7 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from synthface.core.errors import SynthfaceError
+from synthface.core.errors import SynthfaceError, WeightsError
 from synthface.workflows.gan_training.ending import Ending
 from synthface.workflows.gan_training.first_process import on_first
 from synthface.workflows.gan_training.journals import GanJournals, describe_line
@@ -99,7 +99,11 @@ class GanLoop:
         assert self._journals is not None
         seen_images = self.trainer.seen_images
         suspicion = suspicion_at_end(self._journals.lines, self.options.training, self.options.health)
-        good = load_checkpoint(self.options.out, settings=self.settings, good=True) if suspicion else None
+        try:
+            good = load_checkpoint(self.options.out, settings=self.settings, good=True) if suspicion else None
+        except WeightsError as error:
+            logger.warning("%s; the generator is published as it is", error)
+            good = None
         if good is not None and good["trainer"]["step"]:
             self.trainer.load_state_dict(good["trainer"])
         self._publish()
