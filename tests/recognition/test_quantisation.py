@@ -209,7 +209,7 @@ def test_a_student_that_begins_as_its_teacher_learns_to_be_rounded(make_faceset,
     last = {}
     for bits in (None, 8, 3):
         run = tmp_path / f"bits-{bits}"
-        train_recognizer.run(_options(faces, run, tmp_path / "teacher", bits=bits, epochs=6))
+        train_recognizer.run(_options(faces, run, tmp_path / "teacher", bits=bits, epochs=16))
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         last[bits] = [line["transfer"] for line in lines]
         record = json.loads((run / "run.json").read_text())["made_by"]

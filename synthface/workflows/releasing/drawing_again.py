@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gan.generator import NoiseMode
 
 _DRAWING_MODULES = (
+    "activation",
     "frozen",
     "generator",
     "layers",
