@@ -11,6 +11,7 @@ the folder. Installing needs a package index; pip's cache counts as it is. Ends 
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,11 @@ def main() -> int:
         environment["SYNTHFACE_CACHE"] = str(home)
         if arguments.shared:
             environment["SYNTHFACE_SHARED"] = str(arguments.shared.resolve())
-        runs = [_timed(command, clone, environment) for command in [*commands, *({AGAIN} & set(commands))]]
+        runs = [_timed(command, clone, environment) for command in commands]
+        if AGAIN in commands:
+            shutil.rmtree(clone / "quickstart", ignore_errors=True)  # else it would find its results
+            shutil.rmtree(home, ignore_errors=True)
+            runs.append(_timed(AGAIN, clone, environment))
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone, check=True, capture_output=True, text=True)
     if arguments.json:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
