@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from synthface.core.cores import available_cores
 from synthface.core.run_record import library_versions, write_json
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -48,10 +49,9 @@ def main() -> int:
             runs.append(_timed(AGAIN, clone, environment))
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone, check=True, capture_output=True, text=True)
     if arguments.json:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         write_json(
             arguments.json,
-            {"commit": commit.stdout.strip(), "cores": cores, "versions": library_versions(), "runs": runs},
+            {"commit": commit.stdout.strip(), "cores": available_cores(), "versions": library_versions(), "runs": runs},
         )
     return int(any(run["exit_code"] for run in runs))
 

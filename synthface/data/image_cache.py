@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from synthface.core.ahead import computed_ahead
 from synthface.core.atomic import partial_path
 from synthface.core.cache_folder import cache_folder
+from synthface.core.cores import available_cores
 from synthface.data.faceset import FaceSet
 
 _AHEAD = 64  # images decoded before they are written
@@ -47,7 +48,7 @@ def _build(faceset: FaceSet, height: int, width: int, path: Path, through: Calla
         with working.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
             read = partial(_pixels, faceset, height, width)
-            for content in computed_ahead(read, through(range(len(faceset))), threads=_cores(), ahead=_AHEAD):
+            for content in computed_ahead(read, through(range(len(faceset))), threads=available_cores(), ahead=_AHEAD):
                 stream.write(content)
     except BaseException:
         working.unlink(missing_ok=True)
@@ -57,8 +58,3 @@ def _build(faceset: FaceSet, height: int, width: int, path: Path, through: Calla
 
 def _pixels(faceset: FaceSet, height: int, width: int, index: int) -> bytes:
     return faceset.read_images([index], height, width).tobytes()
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
