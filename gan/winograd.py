@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.backends.cpu import get_cpu_capability
 
 TILE = 4
 _PATCH = TILE + 2
@@ -21,7 +22,12 @@ _LEAST_CHANNELS = 64  # below this the transforms cost more than the products sa
 
 
 def pays(weight: Tensor, side: int) -> bool:
-    """Say whether the convolution of images of a side by ``weight`` [O, I, k, k] is possible here, and worth it."""
+    """Say whether the convolution of images of a side by ``weight`` [O, I, k, k] is possible here, and worth it.
+
+    Not with AVX-512: multiplications are so cheap there that the passes over the memory around them cost more.
+    """
+    if get_cpu_capability() == "AVX512":
+        return False
     is_plain = weight.device.type == "cpu" and weight.dtype == torch.float32 and weight.shape[2:] == (3, 3)
     return is_plain and side % TILE == 0 and min(weight.shape[:2]) >= _LEAST_CHANNELS
 

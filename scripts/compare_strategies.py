@@ -49,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=float, default=1.0, help="factor on the network's channels")
     parser.add_argument("--embedding-dim", type=int, default=128, help="of the teacher, so of the student")
     parser.add_argument("--whiten-teacher", type=float, default=0.25, help="as in train-recognizer")
+    parser.add_argument("--half-teacher", action="store_true", help="the teacher embeds in bfloat16")
     parser.add_argument("--images-seen", type=int, default=150_000, help="in each training, over its epochs")
     parser.add_argument("--optimizer", default="muon")
     parser.add_argument("--lr", type=float, default=0.05)
@@ -106,6 +107,7 @@ def _settings(arguments: argparse.Namespace, strategy: str) -> dict[str, Any]:
         "strategy": strategy,
         "teacher": None if strategy == "classification" else arguments.teacher,
         "whiten_teacher": None if strategy == "classification" else arguments.whiten_teacher,
+        "half_teacher": arguments.half_teacher and strategy != "classification",
         "loss": arguments.loss,
         "network": arguments.network,
         "input_size": arguments.side,

@@ -7,6 +7,7 @@ its operations in dense 3x3 convolutions on a quarter of the resolution instead 
 last map is weighed place by place as in MobileFaceNet (arXiv 1804.07573, section 3.1).
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,6 +18,13 @@ BLOCKS = 2  # of each stage
 PATCH = 4  # pixels a side
 _SLOPE = 0.1  # of the leaky ReLUs below 0
 _TOTAL_STRIDE = 16
+
+
+def _leaky_relu(x: Tensor) -> Tensor:
+    if torch.compiler.is_compiling() and torch.is_grad_enabled():
+        # The same without a comparison, whose outcomes a compiled graph would write out for the way back.
+        return (1 + _SLOPE) / 2 * x + (1 - _SLOPE) / 2 * x.abs()
+    return F.leaky_relu(x, _SLOPE)
 
 
 class ResidualBlock(nn.Module):
@@ -38,8 +46,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C_in, H, W] -> [N, C_out, H / stride, W / stride]."""
-        y = self.bn2(self.conv2(F.leaky_relu(self.bn1(self.conv1(x)), _SLOPE)))
-        return F.leaky_relu(y + (x if self.downsample is None else self.downsample(x)), _SLOPE)
+        y = self.bn2(self.conv2(_leaky_relu(self.bn1(self.conv1(x)))))
+        return _leaky_relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
 class PatchResNet(nn.Module):
@@ -69,6 +77,6 @@ class PatchResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images [N, 3, height, width] -> raw embeddings [N, D]."""
-        x = F.leaky_relu(self.stem_bn(self.stem(x)), _SLOPE)
+        x = _leaky_relu(self.stem_bn(self.stem(x)))
         x = self.gdc_bn(self.gdc(self.blocks(x)))
         return self.embed_bn(self.embed(x.flatten(1)))

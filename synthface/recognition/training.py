@@ -122,7 +122,9 @@ class Trainer:
             raise ConfigError(f"--optimizer {config.optimizer}: spread or sampled class centres learn by sgd alone")
         optimizer = _optimizer(student, config)
         if compiled:  # the network alone: heads are small, and some draw or count
-            student.network.compile()
+            # The compiler (torch 2.13) would lay out what a backward convolution reads in the order of its weight's
+            # gradient, which for a depthwise one is not channels-last.
+            student.network.compile(options={"force_layout_optimization": True})
         self._draws_masks = draws_masks(student)
         self._module, self._optimizer = fabric.setup(self.student, optimizer)
         self.next_epoch = 0

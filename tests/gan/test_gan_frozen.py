@@ -1,5 +1,6 @@
 """Sampling's own synthesis and its fast convolution, against the plain ones."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -43,6 +44,20 @@ def test_the_fast_convolution_is_nearly_as_precise_as_the_plain_one() -> None:
     assert error < 4 * plain
 
 
+@pytest.fixture(scope="module")
+def narrow_vectors() -> Iterator[None]:
+    """On any machine, what one without AVX-512 does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "get_cpu_capability", lambda: "AVX2")
+        yield
+
+
+def test_wide_vectors_need_no_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "get_cpu_capability", lambda: "AVX512")
+    assert not winograd.pays(torch.zeros(64, 64, 3, 3), 8)
+
+
+@pytest.mark.usefixtures("narrow_vectors")
 def test_only_what_it_can_do_goes_the_fast_way() -> None:
     wide, narrow, small = torch.zeros(64, 64, 3, 3), torch.zeros(64, 32, 3, 3), torch.zeros(64, 64, 1, 1)
     assert winograd.pays(wide, 8)
@@ -51,7 +66,7 @@ def test_only_what_it_can_do_goes_the_fast_way() -> None:
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.8], ids=["free", "clamped"])
-def wide(request: pytest.FixtureRequest) -> Generator:
+def wide(request: pytest.FixtureRequest, narrow_vectors: None) -> Generator:
     """Return a generator with fast, plain and doubling convolutions, noise and biases."""
     sizes = NetworkConfig(
         resolution=16, z_dim=8, w_dim=8, channel_base=640, channel_max=64, clamp=request.param, mapping_layers=1

@@ -196,6 +196,25 @@ def test_a_recogniser_by_import_string(their_package):
         load_recognizer("no_such_package_of_faces:make")
 
 
+def test_a_compiled_patchresnet_learns_what_a_plain_one_does():
+    """While compiling, its activations are written in other words; under autocast too, as --half trains."""
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    config = NetworkConfig(architecture="PatchResNet", input_size=(32, 32), width=0.25, embedding_dim=8)
+    gradients = []
+    for half in (False, True):
+        for compiled in (False, True):
+            network = build_network(config, seed=0).train()
+            if compiled:
+                network.compile(backend="aot_eager", fullgraph=True)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                network(images).float().square().sum().backward()
+            gradients.append(torch.cat([parameter.grad.flatten() for parameter in network.parameters()]))
+    plain, compiled, plain_half, compiled_half = gradients
+    torch.testing.assert_close(compiled, plain, atol=1e-5 * float(plain.abs().max()), rtol=0)
+    # 8 bits of precision; to be near each other is all that can be asked
+    assert torch.cosine_similarity(compiled_half, plain_half, dim=0) > 0.99
+
+
 def test_onnx_without_onnxruntime_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "r.onnx").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
