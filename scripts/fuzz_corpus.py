@@ -8,13 +8,13 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from fuzz_damage import VALUES, Forge, json_forged
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 
 @dataclass(frozen=True)
@@ -232,11 +232,15 @@ def _faceset_info(manifest: bytes) -> dict[str, bytes]:
 
 
 def _audit(_: Path) -> dict[str, bytes]:
+    from synthface.privacy.config import AuditConfig
+
     inputs = dict.fromkeys(("synthetic manifest", "recogniser a", "recogniser b"), "0" * 64)
     result = {
-        "format": "synthface-audit", "version": 2, "verdict": "PASS", "claim": "No leak.", "recognizers": ["a", "b"],
-        "config": {"alpha": 0.01}, "flagged": ["p0"], "flagged_images": [{"image": "images/p0/0.png", "why": "A3"}],
-        "copies": [], "made_by": {"inputs": inputs, "config": {}},
+        "format": "synthface-audit", "version": 3, "verdict": "PASS", "claim": "No leak.", "recognizers": ["a", "b"],
+        "config": asdict(AuditConfig()), "flagged": ["p0"],
+        "flagged_images": [{"image": "images/p0/0.png", "why": "A3"}],
+        "copies": [], "made_by": {"inputs": inputs, "config": {"recognizers": ["a", "b"]}},
+        "kinds": {"train": "real"}, "remediation": None, "public_page_sha256": "0" * 64,
         "sizes": {"train": {"images": 3, "identities": 2}}, "not_concluded": [],
         "gates": {"A1": {"id": "A1", "title": "t", "kind": "leak", "passed": True, "applicable": True, "checks": []}},
     }  # fmt: skip
@@ -408,6 +412,50 @@ def _forge_pickle(draw: random.Random, content: bytes) -> bytes:
     return content[:at] + word + content[at + draw.choice([0, 1, len(word)]) :]
 
 
+def _bin_of_protocol_2(_: Path) -> dict[str, bytes]:
+    """Bytes as calls of ``_codecs.encode`` with the texts they are decoded from, and arguments out of the memo."""
+    import pickle
+
+    return {"set.bin": pickle.dumps(([face(0), bytearray(face(1)), face(2), face(0)], [True, False]), protocol=2)}
+
+
+def _archive(_: Path) -> dict[str, bytes]:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in ("ann/0.png", "ann/1.png", "b\u00f6" * 30 + "/2.png"):
+            member = tarfile.TarInfo(name)
+            member.size = len(face(0))
+            archive.addfile(member, io.BytesIO(face(0)))
+    return {"photos.tar": out.getvalue()}
+
+
+def _read_archive(folder: Path) -> None:
+    from synthface.data.sources import list_source, read_files
+
+    for _ in read_files(list_source(folder / "photos.tar")):
+        pass
+
+
+def _photo(kind: str) -> Callable[[Path], dict[str, bytes]]:
+    """Return what makes a photo with EXIF, as a camera does."""
+
+    def make(_: Path) -> dict[str, bytes]:
+        exif = Image.Exif()
+        exif[0x0112], exif[0x010E] = 6, "a portrait"
+        exif.get_ifd(0x8769)[0x9003] = "2020:01:01 00:00:00"
+        stream = io.BytesIO()
+        Image.fromarray(_pixels(0, 24)).save(stream, kind, exif=exif)
+        return {"photo": stream.getvalue()}
+
+    return make
+
+
+def _read_photo(folder: Path) -> None:
+    from synthface.data.images import decode_image
+
+    decode_image((folder / "photo").read_bytes())
+
+
 def _image(_: Path) -> dict[str, bytes]:
     return {"a.jpg": _encoded(0, 24, "JPEG")}
 
@@ -441,6 +489,7 @@ def _read_mark(name: str) -> Callable[[Path], None]:
     return read
 
 
+_PHOTOS = ("JPEG", "PNG", "TIFF", *(("AVIF",) if features.check("avif") else ()))
 READERS = {
     reader.name: reader
     for reader in (
@@ -448,11 +497,14 @@ READERS = {
         Reader("recordio index", "train.idx", _converted("recordio"), _read_source),
         Reader("recordio sidecar", "items.jsonl", _converted("recordio"), _read_source, _forge_lines),
         Reader("bin", "set.bin", _bin, _read_file("set.bin"), _forge_pickle),
+        Reader("bin of protocol 2", "set.bin", _bin_of_protocol_2, _read_file("set.bin"), _forge_pickle),
         Reader("webdataset", "shard-000000.tar", _converted("webdataset"), _read_source, _forge_tar),
         Reader("webdataset.gz", "set.tar.gz", _gzipped_shard, _read_file("set.tar.gz")),
         Reader("parquet", "data/train-00000-of-00001.parquet", _converted("parquet"), _read_source, _forge_parquet),
         Reader("folders", "items.jsonl", _converted("folders"), _read_source, _forge_lines),
         Reader("image", "a.jpg", _image, _read_image),
+        Reader("archive", "photos.tar", _archive, _read_archive, _forge_tar),
+        *(Reader(f"photo {kind}", "photo", _photo(kind), _read_photo, _forge_record) for kind in _PHOTOS),
         Reader("mark png", "a.png", _marked("PNG", "png"), _read_mark("a.png"), _forge_record),
         Reader("mark jpeg", "a.jpg", _marked("JPEG", "jpg"), _read_mark("a.jpg"), _forge_record),
         Reader("mark webp", "a.webp", _marked("WEBP", "webp"), _read_mark("a.webp"), _forge_record),

@@ -7,20 +7,18 @@ pickle of gigabytes takes the memory of its structure.
 """
 
 import codecs
-import os
 import pickletools
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, cast
+
+from synthface.core.pickle_stream import GuardedStream, PickleRefused, Span, refuse
+
+__all__ = ["Listed", "PickleRefused", "Span", "Stateful", "read_pickle"]
 
 _LONGEST_NAME = 120
-_LONGEST_LINE = 2**28
-
-
-class PickleRefused(Exception):  # noqa: N818 (says what happened)
-    """The pickle is damaged, or asks for something that is not on the list."""
 
 
 class Stateful(ABC):
@@ -37,19 +35,6 @@ class Listed:
 
     name: str
     meaning: Any
-
-
-@dataclass(frozen=True)
-class Span:
-    """Bytes that are still in the file."""
-
-    offset: int
-    length: int
-
-    def read(self, stream: IO[bytes]) -> bytes:
-        """Return the bytes."""
-        stream.seek(self.offset)
-        return stream.read(self.length)
 
 
 def read_pickle(
@@ -74,13 +59,15 @@ def read_pickle(
         prefix: text to put before the messages of errors.
 
     Raises:
-        PickleRefused: another global, another instruction, too many of them, or a damaged pickle.
+        PickleRefused: another global, another instruction, too many of them, calls that return more than the stream
+            holds, or a damaged pickle.
     """
-    machine = _Machine(names, persistent)
+    guarded = GuardedStream(stream)
+    machine = _Machine(names, persistent, allowance=guarded.size)
     try:
-        for count, (name, argument) in enumerate(_instructions(_Guarded(stream), spans)):
+        for count, (name, argument) in enumerate(_instructions(guarded, spans)):
             if count >= max_instructions:
-                _refuse(f"has more than {max_instructions:,} instructions")
+                refuse(f"has more than {max_instructions:,} instructions")
             if name == "STOP":
                 return machine.result()
             machine.execute(name, argument)
@@ -91,52 +78,20 @@ def read_pickle(
     raise PickleRefused(f"{prefix}ends too early")  # not reached: the stream's end is refused before
 
 
-def _refuse(reason: str) -> NoReturn:
-    raise PickleRefused(reason)
-
-
-class _Guarded:
-    """A stream that never allocates more than the file still holds."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        start = stream.tell()
-        stream.seek(0, os.SEEK_END)
-        self._size = stream.tell()
-        stream.seek(start)
-
-    def read(self, n: int) -> bytes:
-        self._check(n)
-        return bytes(self._stream.read(n))
-
-    def readline(self) -> bytes:
-        return bytes(self._stream.readline(_LONGEST_LINE))
-
-    def skip(self, n: int) -> Span:
-        self._check(n)
-        span = Span(self._stream.tell(), n)
-        self._stream.seek(n, os.SEEK_CUR)
-        return span
-
-    def _check(self, n: int) -> None:
-        if not 0 <= n <= self._size - self._stream.tell():
-            _refuse("ends too early")
-
-
-def _instructions(stream: _Guarded, spans: bool) -> Iterator[tuple[str, Any]]:
+def _instructions(stream: GuardedStream, spans: bool) -> Iterator[tuple[str, Any]]:
     """Yield name and argument of each instruction."""
     take: Callable[[int], Any] = stream.skip if spans else stream.read
     while True:
         code = stream.read(1).decode("latin-1")
         opcode = _OPCODES.get(code)
         if opcode is None:
-            _refuse(f"holds the unknown instruction {code!a}")
+            refuse(f"holds the unknown instruction {code!a}")
         if opcode.name in _LENGTH_BYTES:
             yield opcode.name, take(int.from_bytes(stream.read(_LENGTH_BYTES[opcode.name]), "little"))
         elif opcode.name == "STRING":
             yield opcode.name, _unquote(stream.readline())
         elif opcode.name not in _KNOWN:
-            _refuse(f"uses the instruction {opcode.name}, which plain data does not need")
+            refuse(f"uses the instruction {opcode.name}, which plain data does not need")
         else:
             yield opcode.name, opcode.arg.reader(cast(IO[bytes], stream)) if opcode.arg else None
 
@@ -145,17 +100,17 @@ def _unquote(line: bytes) -> bytes:
     """Read a byte string as Python 2 wrote it under protocol 0: quoted, with escapes."""
     text = line.strip()
     if len(text) < 2 or text[:1] not in (b"'", b'"') or text[-1:] != text[:1]:
-        _refuse("is damaged (a string without quotes)")
+        refuse("is damaged (a string without quotes)")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of escapes that Python does not know
         return bytes(codecs.escape_decode(text[1:-1])[0])
 
 
 class _Machine:
-    """Stack, marks and memo of one pickle."""
+    """Stack, marks and memo of one pickle, and how many bytes and items its calls may still return."""
 
-    def __init__(self, names: Mapping[str, Any], persistent: Callable[[Any], Any] | None) -> None:
-        self.names, self.persistent = names, persistent
+    def __init__(self, names: Mapping[str, Any], persistent: Callable[[Any], Any] | None, *, allowance: int) -> None:
+        self.names, self.persistent, self.allowance = names, persistent, allowance
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -170,7 +125,7 @@ class _Machine:
 
     def result(self) -> Any:
         if len(self.stack) != 1 or self.marks:
-            _refuse("is damaged (its end leaves values over)")
+            refuse("is damaged (its end leaves values over)")
         return self.stack[0]
 
     def since_mark(self) -> list[Any]:
@@ -184,7 +139,7 @@ class _Machine:
 
     def tuple_of(self, size: int) -> None:
         if len(self.stack) < size:
-            _refuse("is damaged (too few values)")
+            refuse("is damaged (too few values)")
         self.stack[-size:] = [tuple(self.stack[-size:])]
 
     def put(self, index: int | None) -> None:
@@ -196,26 +151,26 @@ class _Machine:
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if type(target) is not list:
-            _refuse("appends to something that is no list")
+            refuse("appends to something that is no list")
         target.extend(items)
 
     def update(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if type(target) is not dict or len(items) % 2:
-            _refuse("sets items of something that is no dictionary")
+            refuse("sets items of something that is no dictionary")
         target.update(zip(map(_text, items[::2]), items[1::2], strict=True))
 
     def add(self, _: None) -> None:
         items, target = self.since_mark(), self.stack[-1]
         if type(target) is not set:
-            _refuse("adds to something that is no set")
+            refuse("adds to something that is no set")
         target.update(map(_text, items))
 
     def name_of(self, path: str) -> None:
         if path not in self.names:
             readable = path.isascii() and path.isprintable() and len(path) <= _LONGEST_NAME
             shown = path.replace(" ", ".") if readable else "something with an unreadable name"
-            _refuse(f"asks for {shown}, which is not on the list of what it may name")
+            refuse(f"asks for {shown}, which is not on the list of what it may name")
         self.stack.append(Listed(path, self.names[path]))
 
     def name_on_stack(self, _: None) -> None:
@@ -225,26 +180,33 @@ class _Machine:
     def construct(self, _: None) -> None:
         arguments, target = self.stack.pop(), self.stack.pop()
         if not isinstance(target, Listed) or not callable(target.meaning) or type(arguments) is not tuple:
-            _refuse("calls something that is no listed function")
-        self.stack.append(target.meaning(*arguments))
+            refuse("calls something that is no listed function")
+        made = target.meaning(*arguments)
+        if isinstance(made, bytes | str | set) and not any(made is argument for argument in arguments):
+            # Pickle writes what each such call is given; one large text, fetched from the memo for a thousand calls,
+            # would make gigabytes of a megabyte.
+            self.allowance -= len(made)
+            if self.allowance < 0:
+                refuse("makes more of its values than it holds")
+        self.stack.append(made)
 
     def build(self, _: None) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Stateful):
             target.set_state(state)
         elif type(target) is not dict or (state is not None and state != {}):
-            _refuse("sets attributes of an object")
+            refuse("sets attributes of an object")
 
     def look_up(self, _: None) -> None:
         if self.persistent is None:
-            _refuse("refers to values outside itself")
+            refuse("refers to values outside itself")
         self.stack.append(self.persistent(self.stack.pop()))
 
 
 def _text(value: Any) -> str:
     """Return a key; only text, whose hash cannot be chosen to collide."""
     if type(value) is not str:
-        _refuse("has a key or a name that is no text")
+        refuse("has a key or a name that is no text")
     return value
 
 

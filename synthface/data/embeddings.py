@@ -2,13 +2,16 @@
 
 import io
 import json
+import lzma
+import math
+import struct
 import tokenize
 import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +19,49 @@ from numpy.typing import NDArray
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import DataError
 
-# What numpy, zipfile and json raise on damaged files; numpy tokenizes headers that are no Python literals.
-_DAMAGED = (
+DAMAGED_ARRAY_FILE = (
     OSError, ValueError, RuntimeError, LookupError, TypeError, SyntaxError, EOFError, MemoryError, OverflowError,
-    AttributeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+    AttributeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
+"""What numpy, zipfile and json raise on damaged ``.npy`` and ``.npz`` files; numpy tokenizes headers that are no
+Python literals, zipfile raises NotImplementedError (a RuntimeError) for compressions that it does not know."""
+
+_MOST_EXPANSION = 16  # embeddings hardly shrink when compressed; names shrink more, but are the smaller part
+_ALWAYS_ALLOWED_BYTES = 2**24
+_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def check_declared_sizes(path: Path) -> None:
+    """Refuse an ``.npy`` or ``.npz`` file that declares more than it can hold, before memory is taken for it.
+
+    Raises:
+        ValueError: an array is larger than its part of the file, or the arrays are far larger than a compressed file.
+        Exception: one of ``DAMAGED_ARRAY_FILE``.
+    """
+    n_bytes = path.stat().st_size
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as stream:
+            _check_header(stream, n_bytes)
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        total = sum(member.file_size for member in members)
+        if total > max(_MOST_EXPANSION * n_bytes, _ALWAYS_ALLOWED_BYTES):
+            raise ValueError(f"{n_bytes:,} bytes that would unpack to {total:,}")
+        for member in members:
+            with archive.open(member) as stream:
+                _check_header(stream, member.file_size)
+
+
+def _check_header(stream: IO[bytes], n_bytes: int) -> None:
+    """Compare an array's header with the size of its file."""
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADER_READERS:
+        raise ValueError(f"an array of version {version}")
+    shape, _, dtype = _HEADER_READERS[version](stream)
+    declared = math.prod(shape) * dtype.itemsize
+    if declared > n_bytes - stream.tell():
+        raise ValueError(f"an array declares {declared:,} bytes, of which {n_bytes - stream.tell():,} are there")
 
 
 @dataclass(frozen=True)
@@ -96,12 +137,14 @@ class Embeddings:
                 f"{flag} {path} is not an embeddings file (no .npz archive); make one with 'synthface embed'"
             )
         try:
-            with warnings.catch_warnings(), np.load(path, allow_pickle=False) as file:
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # numpy's advice on damaged headers
-                norms = file.get("norms")
-                info = json.loads(str(file["info"])) if "info" in file else {}
-                return cls(file["vectors"], file["identities"], file["images"], norms, info)
-        except _DAMAGED as error:
+                check_declared_sizes(path)
+                with np.load(path, allow_pickle=False) as file:
+                    norms = file.get("norms")
+                    info = json.loads(str(file["info"])) if "info" in file else {}
+                    return cls(file["vectors"], file["identities"], file["images"], norms, info)
+        except DAMAGED_ARRAY_FILE as error:
             reason = " ".join(str(error).split())[:120]
             raise DataError(
                 f"{flag} {path} is not an embeddings file ({reason}); make one with 'synthface embed'"

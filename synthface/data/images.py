@@ -1,7 +1,10 @@
 """Decoding that never trusts the file, resizing, and PNG encoding."""
 
+import importlib.util
 import io
+import struct
 import warnings
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +14,20 @@ from synthface.core.errors import DataError
 
 MAX_MEGAPIXELS = 100.0
 MIN_SIDE_PIXELS = 16
+DAMAGED_IMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, ArithmeticError, MemoryError, LookupError, TypeError, AttributeError,
+    RuntimeError, AssertionError, struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow raises on damaged files: EXIF and AVIF go beyond the OSError and SyntaxError it documents."""
+
+# Named, because Pillow tries all it has, and its reader of EPS starts Ghostscript. MPO comes with JPEG.
+_DECODERS = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]
+if importlib.util.find_spec("PIL.AvifImagePlugin"):  # since Pillow 11.3
+    _DECODERS.append("AVIF")
 
 
 def decode_image(content: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
-    """Decode an image file to upright RGB.
+    """Decode a JPEG, MPO, PNG, WebP, TIFF, BMP, GIF or AVIF file to upright RGB; no other decoder sees the bytes.
 
     EXIF orientation is applied; greyscale, palette, CMYK and alpha images become RGB. The size in the
     header is checked before any pixel is decoded, so a decompression bomb costs nothing.
@@ -28,7 +41,7 @@ def decode_image(content: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> N
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=_DECODERS) as image:
                 _check_size(image.width, image.height, max_megapixels)
                 upright = ImageOps.exif_transpose(image)
                 return np.asarray(_to_rgb(upright), dtype=np.uint8)
@@ -36,8 +49,8 @@ def decode_image(content: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> N
         raise DataError("not an image that can be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"more than {max_megapixels:g} megapixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, MemoryError) as error:
-        raise DataError(f"damaged image ({error})") from None
+    except DAMAGED_IMAGE as error:
+        raise DataError(f"damaged image ({error!s:.80})") from None
 
 
 def _check_size(width: int, height: int, max_megapixels: float) -> None:

@@ -10,13 +10,15 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from synthface.core.errors import DataError
 
 MAX_FILE_BYTES = 256 * 2**20  # no photo is larger; such a file is not even read
 _DECOMPRESSORS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
+_UNREADABLE = (  # ValueError, OverflowError: sizes beyond any offset
+    OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error, lzma.LZMAError, tarfile.TarError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,27 @@ def _open_archive(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
+class _Member(tarfile.TarInfo):
+    """A member of which a damaged header is an error: tarfile takes any but the first for the end of the archive.
+
+    The end is a block of zeros. An archive without one was cut short, if only between two members.
+    """
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        """Return the next member."""
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the block of zeros; not in typeshed
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error} at byte {archive.offset:,}") from None
+
+
 def _list_archive(source: Path, stream: IO[bytes]) -> list[SourceFile]:
     files: dict[str, SourceFile] = {}  # by name: a later member replaces an earlier one, as when extracting
     folders: set[str] = set()
-    with tarfile.open(fileobj=stream, mode="r:") as archive:
+    with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Member) as archive:
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else it keeps a record of each in memory
             name = _text(member.name).removeprefix("./")

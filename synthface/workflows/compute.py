@@ -4,10 +4,17 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
+from synthface.core.cores import available_cores
 from synthface.core.errors import ConfigError
 from synthface.core.heap import keep_freed_memory
+
+# The first process at a barrier waits for the last, which may write the results, evaluate, or have the slower share of
+# a run of days. Lightning's default of half an hour would end such a run. Nor is it needed to notice a process that has
+# died: Fabric, torchrun and SLURM then end the others.
+_LONGEST_WAIT = timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,7 @@ def launch_fabric(compute: Compute) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from lightning.fabric import Fabric
+        from lightning.fabric.strategies import DDPStrategy
         from lightning.fabric.utilities.exceptions import MisconfigurationException
     for name in ("lightning.fabric", "lightning.fabric.utilities.distributed", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -47,9 +55,8 @@ def launch_fabric(compute: Compute) -> Any:
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", compute.devices)) if launched_outside else compute.devices
     several = launched_outside or devices * compute.nodes > 1
     try:
-        fabric = Fabric(
-            accelerator=compute.device, devices=devices, num_nodes=compute.nodes, strategy="ddp" if several else "auto"
-        )
+        strategy = DDPStrategy(timeout=_LONGEST_WAIT) if several else "auto"
+        fabric = Fabric(accelerator=compute.device, devices=devices, num_nodes=compute.nodes, strategy=strategy)
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise ConfigError(f"--device {compute.device} with {devices} devices cannot be used here ({error})") from None
     if several:
@@ -68,4 +75,4 @@ def is_first_process() -> bool:
 def _share_cores(devices: int) -> None:
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
+    torch.set_num_threads(max(1, available_cores() // devices))

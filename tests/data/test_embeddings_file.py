@@ -1,3 +1,7 @@
+import io
+import random
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +9,7 @@ import pytest
 
 from synthface.core.errors import DataError
 from synthface.data import Embeddings
+from synthface.data.embeddings import DAMAGED_ARRAY_FILE, check_declared_sizes
 
 VECTORS = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
@@ -54,6 +59,59 @@ def test_files_that_are_none_are_refused(tmp_path):
     np.savez(tmp_path / "pickle.npz", vectors=np.array([object()]), identities=NAMES, images=IMAGES)
     with pytest.raises(DataError, match="not an embeddings file"):
         Embeddings.load(tmp_path / "pickle.npz")
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def test_a_file_that_declares_gigabytes_takes_no_memory(tmp_path: Path) -> None:
+    liar, bomb, plain = tmp_path / "liar.npz", tmp_path / "bomb.npz", tmp_path / "liar.npy"
+    with zipfile.ZipFile(liar, "w") as archive:
+        archive.writestr("vectors.npy", npy_header((2**22, 64)) + bytes(100))
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("vectors.npy", npy_header((2**19, 64)) + bytes(2**27))
+    plain.write_bytes(npy_header((2**22, 64)) + bytes(100))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="declares 1,073,741,824 bytes, of which 100 are there"):
+            Embeddings.load(liar)
+        with pytest.raises(DataError, match=r"would unpack to 134,217,8"):
+            Embeddings.load(bomb)
+        with pytest.raises(ValueError, match="of which 100 are there"):
+            check_declared_sizes(plain)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
+def test_compressed_embeddings_are_read(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "e.npz", vectors=VECTORS, identities=np.array(NAMES), images=np.array(IMAGES))
+    np.testing.assert_array_equal(Embeddings.load(tmp_path / "e.npz").vectors, VECTORS)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+def test_whatever_is_damaged_in_a_file_of_arrays_is_among_the_errors_named(tmp_path: Path, suffix: str) -> None:
+    draw = random.Random(0)
+    path = tmp_path / f"e{suffix}"
+    stream = io.BytesIO()
+    np.save(stream, VECTORS) if suffix == ".npy" else np.savez_compressed(stream, vectors=VECTORS)
+    whole = stream.getvalue()
+    refused = 0
+    for _ in range(500):
+        content = bytearray(whole)
+        for _ in range(draw.randint(1, 4)):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        path.write_bytes(content)
+        try:
+            check_declared_sizes(path)
+            loaded = np.load(path, allow_pickle=False)
+            _ = loaded if suffix == ".npy" else dict(loaded)
+        except DAMAGED_ARRAY_FILE:
+            refused += 1
+    assert refused > 150
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x80\x04K\x01.", b"PK\x03\x04 torn"])

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-QUICK = ["recordio", "recordio index", "recordio sidecar", "bin", "webdataset", "webdataset.gz", "folders", "image",
-         "mark png", "mark jpeg", "mark webp", "manifest", "faceset.json", "audit.json", "embeddings"]  # fmt: skip
+QUICK = ["recordio", "recordio index", "recordio sidecar", "bin", "bin of protocol 2", "webdataset", "webdataset.gz",
+         "folders", "image", "archive", "photo JPEG", "photo PNG", "photo TIFF", "mark png", "mark jpeg", "mark webp",
+         "manifest", "faceset.json", "audit.json", "embeddings"]  # fmt: skip
 WITH_TORCH = ["official pickle", "generator", "recognizer"]
 
 

@@ -1,10 +1,12 @@
 import io
+import random
 import struct
+import subprocess
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image, features
 
 from synthface.core.errors import DataError
 from synthface.data.images import decode_image, encode_png, resize_image
@@ -85,6 +87,53 @@ def test_every_colour_mode_becomes_rgb():
 def test_bad_files_are_refused_with_a_reason(content, reason):
     with pytest.raises(DataError, match=reason):
         decode_image(content)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF"])
+def test_the_kinds_of_photos_there_are_can_be_read(kind):
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    more = {"save_all": True, "append_images": [Image.new("RGB", (30, 20))]} if kind == "MPO" else {}
+    content = encoded(Image.new("RGB", (30, 20), (200, 100, 0)), kind, **more)
+    np.testing.assert_allclose(decode_image(content), np.full((20, 30, 3), (200, 100, 0)), atol=8)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICNS", "PPM", "TGA", "JPEG2000"])
+def test_no_other_reader_of_pillow_sees_the_bytes(kind, monkeypatch):
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # as if Ghostscript had not been looked for yet
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **_: started.append(words))
+    content = encoded(Image.fromarray(PIXELS).resize((32, 32)), kind)
+    with pytest.raises(DataError, match="not an image that can be read"):
+        decode_image(content)
+    assert not started
+
+
+def exif_jpeg() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a portrait"
+    exif.get_ifd(0x8769)[0x9003] = "2020:01:01 00:00:00"
+    return encoded(Image.fromarray(PIXELS), "JPEG", exif=exif)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, on damaged EXIF
+@pytest.mark.parametrize("kind", ["EXIF", "AVIF"])
+def test_damage_in_exif_and_avif_is_a_reason_like_any_other(kind):
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    whole = exif_jpeg() if kind == "EXIF" else encoded(Image.fromarray(PIXELS), "AVIF")
+    start, end = (whole.find(b"Exif"), whole.find(b"Exif") + 60) if kind == "EXIF" else (0, 400)
+    draw = random.Random(3)
+    refused = 0
+    for _ in range(3000):
+        content = bytearray(whole)
+        for _ in range(draw.randint(1, 2)):
+            content[draw.randrange(start, min(end, len(content)))] = draw.randrange(256)
+        try:
+            decode_image(bytes(content))
+        except DataError:
+            refused += 1
+    assert refused
 
 
 def test_no_cut_of_a_jpeg_does_more_than_be_refused():

@@ -29,6 +29,15 @@ def write_tar(path, members, *, compress=None):
     return path
 
 
+def write_header(path, size):
+    """Write an archive of one header, with the bytes of its size as given."""
+    head = bytearray(tarfile.TarInfo("a").tobuf())
+    head[124:136] = size
+    head[148:156] = b"%06o\0 " % (sum(head) - sum(head[148:156]) + 8 * 32)
+    path.write_bytes(bytes(head))
+    return path
+
+
 def link(name, target, kind=tarfile.SYMTYPE):
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, target
@@ -99,6 +108,28 @@ def test_archives_are_read_compressed_or_not(tmp_path, compress):
     assert read_all(files[::-1]) == read_all(files)
 
 
+@pytest.mark.parametrize("compress", [None, gzip.compress])
+@pytest.mark.parametrize("long", [False, True])
+def test_no_photo_behind_a_damaged_header_is_dropped_in_silence(tmp_path, compress, long):
+    name = "x" * 150 if long else "x"  # a long name has a header of its own in front
+    members = [(f"ann/{name}{k}.jpg", bytes([k]) * 700) for k in range(5)]
+    whole = write_tar(tmp_path / "whole.tar", members).read_bytes()
+    with tarfile.open(tmp_path / "whole.tar") as archive:
+        third = archive.getmembers()[2].offset
+    flipped = bytearray(whole)
+    flipped[third + 3] ^= 0x10
+    last = len(whole.rstrip(b"\0")) // 512 * 512 + 512
+    for damaged in (flipped, whole[:third], whole[: third + 100], whole[: third + 512], whole[:last]):
+        path = tmp_path / "damaged.tar"
+        path.write_bytes(compress(damaged) if compress else damaged)
+        with pytest.raises(
+            DataError, match=r"neither a folder nor a whole tar archive .* at byte|unexpected end of data"
+        ):
+            list_source(path)
+    (tmp_path / "one.tar").write_bytes(whole[: last + 512])  # some programs write one block of zeros, not two
+    assert len(list_source(tmp_path / "one.tar")) == 5
+
+
 def test_names_that_leave_an_archive_and_links_are_refused(tmp_path):
     path = write_tar(
         tmp_path / "photos.tar",
@@ -145,6 +176,9 @@ def test_sources_that_are_none_say_so(tmp_path):
         (tmp_path / "file").write_bytes(content)
         with pytest.raises(DataError, match="neither a folder nor a whole tar archive"):
             list_source(tmp_path / "file")
+    huge = write_header(tmp_path / "huge.tar", b"\x80" + b"\x7f" * 11)  # a size beyond any offset
+    with pytest.raises(DataError, match="neither a folder nor a whole tar archive"):
+        list_source(huge)
     whole = write_tar(tmp_path / "whole.tar", [("a/1.jpg", b"x" * 5000), ("a/2.jpg", b"y" * 5000)]).read_bytes()
     (tmp_path / "cut.tar").write_bytes(whole[:8000])
     with pytest.raises(DataError, match="neither a folder nor a whole tar archive"):

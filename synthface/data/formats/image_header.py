@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image, UnidentifiedImageError
 
 from synthface.core.errors import DataError
-from synthface.data.images import MAX_MEGAPIXELS
+from synthface.data.images import DAMAGED_IMAGE, MAX_MEGAPIXELS
 
 MAX_IMAGE_BYTES = 64 * 2**20
 EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
@@ -111,7 +111,7 @@ def _header_by_pillow(content: bytes) -> ImageHeader:
         raise DataError("not a JPEG, PNG or WebP image") from None
     except Image.DecompressionBombError:
         raise DataError(f"an image of more than {MAX_MEGAPIXELS:g} megapixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, MemoryError, TypeError) as error:
+    except DAMAGED_IMAGE as error:
         raise DataError(f"a damaged image ({error!s:.80})") from None
     if header.format not in EXTENSIONS:
         raise DataError("not a JPEG, PNG or WebP image")

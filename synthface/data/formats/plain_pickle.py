@@ -13,14 +13,16 @@ def read_plain_pickle(stream: IO[bytes]) -> Any:
 
     Returns:
         Lists, tuples, whole numbers, True, False, None; bytes as ``Span`` or, where the file holds them in a form that
-        must be decoded, as ``bytes``; a numpy array of bytes or truth values as the bytes of its elements.
+        must be decoded (texts are latin-1), as ``bytes``; a numpy array of bytes or truth values as the bytes of its
+        elements. What the pickle refers to several times is one object here too.
 
     Raises:
         DataError: another instruction or global, too many instructions, or a damaged pickle.
     """
     stream.seek(0)
     try:
-        return _finished(read_pickle(stream, _NAMES, spans=True, max_instructions=MAX_INSTRUCTIONS), depth=2)
+        value = read_pickle(stream, _NAMES, spans=True, max_instructions=MAX_INSTRUCTIONS)
+        return _finished(value, 2, {})
     except PickleRefused as error:
         raise DataError(f"the pickle {error}; nothing in it was executed") from None
 
@@ -40,7 +42,7 @@ class _ByteArray(Stateful):
     """A numpy array, as far as the pickle has described it."""
 
     def __init__(self, *_: Any) -> None:
-        self.data: Span | bytes = b""
+        self.data: Span | bytes | str = b""
 
     def set_state(self, state: Any) -> None:
         """Take (version, shape, type, Fortran order, data)."""
@@ -51,31 +53,48 @@ class _ByteArray(Stateful):
             or state[3] not in (False, 0)
         ):
             raise PickleRefused("holds a numpy array that is not one of bytes or truth values")
-        self.data = _as_bytes(state[4])
+        if not isinstance(state[4], Span | bytes | str):
+            raise PickleRefused("has a numpy array without its bytes")
+        self.data = state[4]
 
 
-def _finished(value: Any, depth: int) -> Any:
-    """Replace arrays by their bytes, ``depth`` lists deep: there is nothing to look for below."""
+def _finished(value: Any, depth: int, done: dict[tuple[int, int], Any]) -> Any:
+    """Replace arrays and texts by their bytes, ``depth`` lists deep: there is nothing to look for below.
+
+    Args:
+        value: of the pickle, or inside it; all of these stay alive meanwhile, so that an id means one object.
+        depth: of lists that are looked into.
+        done: by id and depth: a list or text that occurs a million times is converted, and is in memory, once.
+    """
     if isinstance(value, _ByteArray):
-        return value.data
-    if depth and type(value) in (list, tuple):
-        return type(value)(_finished(item, depth - 1) for item in value)
-    return value
+        value = value.data
+    key = id(value), depth
+    if key not in done:
+        if type(value) is str:
+            done[key] = _as_bytes(value)
+        elif depth and type(value) in (list, tuple):
+            done[key] = type(value)(_finished(item, depth - 1, done) for item in value)
+        else:
+            return value
+    return done[key]
 
 
 def _as_bytes(value: Any) -> Span | bytes:
     if type(value) is str:  # a byte string of Python 2 that was decoded as latin-1
-        return value.encode("latin-1")
+        try:
+            return value.encode("latin-1")
+        except UnicodeEncodeError:
+            raise PickleRefused("has a text where bytes should be") from None
     if not isinstance(value, Span | bytes):
         raise PickleRefused("has something else where bytes should be")
     return value
 
 
-def _encode(text: Any, encoding: Any) -> bytes:
+def _encode(text: Any, encoding: Any) -> Span | bytes:
     """What Python 3 writes for bytes under the protocols of Python 2: ``_codecs.encode(text, 'latin1')``."""
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise PickleRefused("encodes text otherwise than to latin1")
-    return text.encode("latin-1")
+    return _as_bytes(text)
 
 
 def _byte_string(*arguments: Any) -> Span | bytes:

@@ -44,8 +44,8 @@ class VerificationBin:
                 value = read_plain_pickle(stream)
                 if not isinstance(value, tuple | list) or len(value) != 2:
                     raise DataError("the pickle is not a pair of lists (images, same)")
-                images, same = value
-                return cls(path, _truths(same, stream), _places(images, _truths(same, stream)))
+                images, same = value[0], _truths(value[1], stream)
+                return cls(path, same, _places(images, same))
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror})") from None
         except DataError as error:
@@ -119,13 +119,12 @@ def _places(value: Any, same: tuple[bool, ...]) -> tuple[Span | bytes, ...]:
     if not isinstance(value, list | tuple) or len(value) != 2 * len(same):
         n = len(value) if isinstance(value, list | tuple) else "no list of"
         raise DataError(f"{n} images for {len(same)} pairs; there should be two a pair")
-    places: list[Span | bytes] = [v.encode("latin-1", "replace") if isinstance(v, str) else v for v in value]
-    for k, place in enumerate(places):
+    for k, place in enumerate(value):
         if not isinstance(place, Span | bytes):
             raise DataError(f"image {k} is no image file but a value of another kind")
         if (place.length if isinstance(place, Span) else len(place)) > MAX_IMAGE_BYTES:
             raise DataError(f"image {k} has more than {MAX_IMAGE_BYTES // 2**20} MB")
-    return tuple(places)
+    return tuple(value)
 
 
 def write_verification_bin(stream: IO[bytes], pairs: Iterable[tuple[bytes, bytes, bool]]) -> int:

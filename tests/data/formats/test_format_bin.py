@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import pickletools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -130,6 +131,49 @@ def test_a_bomb_of_repeated_references_costs_nothing(tmp_path):
     bomb = b"\x80\x03]q\x00" + b"".join(b"](h%c h%ceq%c" % (k, k, k + 1) for k in range(40)).replace(b" ", b"") + b"."
     with pytest.raises(DataError):
         read(tmp_path, bomb)
+
+
+def shared_bomb(images, n):
+    """Return a set of n images by their pickle words, all pairs mated."""
+    return b"\x80\x02](" + images + b"e](" + b"\x88" * (n // 2) + b"e\x86."
+
+
+TEXT = b"X" + (2**20).to_bytes(4, "little") + b"a" * 2**20 + b"q\x01"
+LISTS = b"\x80\x02](" + b"](" + b"N" * 2**18 + b"eq\x01" + b"h\x01" * 999 + b"e."
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal"),
+    [
+        # _codecs.encode(text, "latin1") again and again, with a text and arguments out of the memo
+        (
+            shared_bomb(
+                b"c_codecs\nencode\nq\x00" + TEXT + b"X\x06\x00\x00\x00latin1\x86q\x03" + b"h\x00h\x03R" * 1000, 1000
+            ),
+            "more of its values than it holds",
+        ),
+        (shared_bomb(TEXT + b"h\x01" * 999, 1000), None),  # the text itself, which is an image by Python 2
+        (LISTS, "not a pair of lists"),
+    ],
+)
+def test_a_value_that_is_used_a_thousand_times_is_in_memory_once(tmp_path, content, refusal):
+    path = tmp_path / "set.bin"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        if refusal:
+            with pytest.raises(DataError, match=refusal):
+                VerificationBin.open(path)
+        else:
+            assert len(VerificationBin.open(path).same) == 500
+        assert tracemalloc.get_traced_memory()[1] < 30 * 2**20  # a thousand copies would take a gigabyte
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_text_that_is_no_bytes_is_refused(tmp_path):
+    with pytest.raises(DataError, match="a text where bytes should be"):
+        read(tmp_path, pickle.dumps((["\u674e", b"b"], [True])))
 
 
 def test_people_are_what_mated_pairs_and_equal_images_tie_together(tmp_path, images):
