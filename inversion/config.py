@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args
 
 from synthface.core.errors import ConfigError
@@ -10,6 +11,7 @@ PriorForm = Literal["kl", "paper", "deepinversion"]
 IdentityForm = Literal["cosine", "feature_l2", "margin"]
 VariableKind = Literal["pixels", "fourier"]
 StartKind = Literal["noise", "drawn_face"]
+Schedule = Literal["cosine", "constant"]
 SIDE = 112  # pixels; the aligned face template of ArcFace, and the size recognisers take
 
 
@@ -79,7 +81,7 @@ class InversionConfig:
     stage_shares: tuple[float, ...] = (0.4, 0.3, 0.3)
     learning_rate: float = 0.1  # chosen from .05, .1, .2
     betas: tuple[float, float] = (0.5, 0.9)  # DeepInversion
-    schedule: Literal["cosine", "constant"] = "cosine"  # DeepInversion
+    schedule: Schedule = "cosine"  # DeepInversion
     warmup_steps: int = 10  # Adam's second moment, beta .9, remembers some ten steps
     final_rate: float = 0.05  # not 0: a stage's last steps should still move
     start: StartKind = "drawn_face"  # the largest gain of all: noise lets half faces settle side by side
@@ -120,36 +122,44 @@ class InversionConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(f"inversion {name} is one of {', '.join(choices)}, not {getattr(self, name)!r}")
-        if not 0 < self.statistics_momentum <= 1:
-            raise ConfigError(f"inversion statistics_momentum is above 0, at most 1, not {self.statistics_momentum}")
-        if len(self.depth_weights) != 2 or not min(self.depth_weights) >= 0:
-            raise ConfigError(f"inversion depth_weights {self.depth_weights}: give two, 0 or more")
-        if len(self.sides) != len(self.stage_shares) or self.sides[-1] != SIDE or min(self.sides) < 1:
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"inversion betas {self.betas}: give two, from 0 to below 1")
+        if len(self.depth_weights) != 2 or not all(0 <= weight < inf for weight in self.depth_weights):
+            raise ConfigError(f"inversion depth_weights {self.depth_weights}: give two, finite, 0 or more")
+        if not self.sides or self.sides[-1] != SIDE or min(self.sides) < 1 or len(self.sides) != len(self.stage_shares):
             raise ConfigError(f"inversion sides {self.sides} need one share each and end at {SIDE}")
-        if min(self.stage_shares) <= 0 or abs(sum(self.stage_shares) - 1) > 1e-6:
+        if not all(share > 0 for share in self.stage_shares) or not abs(sum(self.stage_shares) - 1) < 1e-6:
             raise ConfigError(f"inversion stage_shares {self.stage_shares} are positive and sum to 1")
 
 
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("steps", "group_size", "least_batch", "candidates", "views"), lambda value: value >= 1, "at least 1"),
-    (("learning_rate", "start_std", "latent_rate", "margin_scale"), lambda value: value > 0, "above 0"),
     (
-        (
-            *("prior_weight", "tv_l1_weight", "tv_norm_weight", "tv_early_factor", "l2_weight", "latent_weight"),
-            *("margin", "shift_pixels", "scale", "rotation_degrees", "colour"),
-        ),
-        lambda value: value >= 0,
-        "0 or more",
+        ("learning_rate", "start_std", "latent_rate", "margin_scale"),
+        lambda value: 0 < value < inf,
+        "finite and above 0",
     ),
     (
-        ("symmetric_share", "average_share", "average_decay", "latent_share", "flip_from"),
+        (
+            *("identity_weight", "prior_weight", "first_layer_weight", "tv_l1_weight", "tv_norm_weight"),
+            *("tv_early_factor", "l2_weight", "latent_weight", "warmup_steps"),
+            *("margin", "shift_pixels", "rotation_degrees", "colour"),
+        ),
+        lambda value: 0 <= value < inf,
+        "finite, 0 or more",
+    ),
+    (
+        ("final_rate", "symmetric_share", "average_share", "average_decay", "latent_share", "flip_from"),
         lambda value: 0 <= value <= 1,
         "from 0 to 1",
     ),
+    (("scale",), lambda value: 0 <= value < 1, "from 0 to below 1"),
+    (("statistics_momentum",), lambda value: 0 < value <= 1, "above 0, at most 1"),
 )
 _CHOICES = {
     "prior_form": get_args(PriorForm),
     "identity_form": get_args(IdentityForm),
     "variable": get_args(VariableKind),
     "start": get_args(StartKind),
+    "schedule": get_args(Schedule),
 }

@@ -1,4 +1,4 @@
-"""Thresholds from every comparison of different people's images, however many there are: exact, in bounded memory."""
+"""Thresholds from every comparison of different people's images: exact, a block of comparisons at a time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +24,10 @@ def cross_identity_thresholds(
 ) -> dict[str, Threshold | None]:
     """Return the smallest threshold whose FMR over all cross-identity pairs does not exceed each rate.
 
-    Scores are computed block by block; of them only as many as the largest rate accepts are kept. A rate at which
-    the pairs there are cannot show one false match gives None.
+    Scores are computed block by block, and about twice as many kept as the largest rate accepts. While the lower half
+    is thrown away that takes 24 bytes for each score accepted: at a rate of 1 % 21 MB for LFW's 13,233 photos, and 1.2
+    GB for 100,000, a quarter of a byte for each pair there is. A rate at which the pairs there are cannot show one
+    false match gives None.
 
     Args:
         vectors: [F, D] unit embeddings.
@@ -60,10 +62,13 @@ def _highest_scores(vectors: NDArray[np.float32], labels: NDArray[np.int64], wan
         held += len(part)
         if held > 2 * wanted:
             kept = np.concatenate(pool)
-            pool = [np.partition(kept, held - wanted)[held - wanted :]]
+            kept.partition(held - wanted)
+            pool = [kept[held - wanted :].copy()]  # a view would keep the rest too
             held, bound = wanted, pool[0].min()
     kept = np.concatenate(pool)
-    return np.partition(kept, len(kept) - wanted)[len(kept) - wanted :] if len(kept) > wanted else kept
+    if len(kept) > wanted:
+        kept.partition(len(kept) - wanted)
+    return kept[-wanted:]
 
 
 def _just_above(score: np.float32) -> float:

@@ -19,6 +19,7 @@ class Group:
         number: which group.
         indices: the targets' numbers; they seed the start and the views.
         targets: [n, D] float32 unit vectors.
+        norms: [n] float32, how long each target was.
         companions: [m, D] float32 unit vectors that take part and are thrown away.
         candidates: images made of each target.
     """
@@ -26,6 +27,7 @@ class Group:
     number: int
     indices: tuple[int, ...]
     targets: NDArray[np.float32]
+    norms: NDArray[np.float32]
     companions: NDArray[np.float32]
     candidates: int = 1
 
@@ -50,6 +52,11 @@ class Group:
         companions = _unit(generator.normal(size=(len(self.companions), templates.shape[1])))
         return np.concatenate([templates[list(self.indices)]] * self.candidates + [companions])
 
+    def raw_members(self) -> NDArray[np.float32]:
+        """Return the targets of all members at their own lengths; companions have the targets' median length."""
+        lengths = np.full(len(self.companions), np.median(self.norms), np.float32)
+        return self.members() * np.concatenate([self.norms] * self.candidates + [lengths])[:, None]
+
 
 def plan_groups(targets: NDArray[np.floating], config: InversionConfig, seed: int) -> list[Group]:
     """Cut the targets, in order, into groups of ``config.group_size``.
@@ -66,12 +73,14 @@ def plan_groups(targets: NDArray[np.floating], config: InversionConfig, seed: in
         DataError: the targets are not [N, D], hold NaN or infinity, or a row is zero.
     """
     vectors = check_targets(targets)
+    norms = np.linalg.norm(np.asarray(targets, np.float64), axis=1).astype(np.float32)
     groups = []
     for number, start in enumerate(range(0, len(vectors), config.group_size)):
-        part = vectors[start : start + config.group_size]
-        missing = max(0, config.least_batch - len(part) * config.candidates)
-        companions = numpy_generator(seed, "companions", number).normal(size=(missing, vectors.shape[1]))
-        groups.append(Group(number, tuple(range(start, start + len(part))), part, _unit(companions), config.candidates))
+        rows = slice(start, start + config.group_size)
+        indices = tuple(range(len(vectors))[rows])
+        missing = max(0, config.least_batch - len(indices) * config.candidates)
+        companions = _unit(numpy_generator(seed, "companions", number).normal(size=(missing, vectors.shape[1])))
+        groups.append(Group(number, indices, vectors[rows], norms[rows], companions, config.candidates))
     return groups
 
 

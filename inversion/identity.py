@@ -11,7 +11,7 @@ from torch import Tensor
 from inversion.config import InversionConfig
 from synthface.core.errors import ConfigError, DataError
 
-IdentityLoss = Callable[[Tensor, Tensor], Tensor]  # raw embeddings [N, D] and unit targets [N, D] to losses [N]
+IdentityLoss = Callable[[Tensor, Tensor], Tensor]  # raw embeddings [N, D] and targets [N, D] to losses [N]
 
 
 def identity_loss(
@@ -19,9 +19,8 @@ def identity_loss(
 ) -> IdentityLoss | None:
     """Return the loss that the config names; None for the cosine, which is computed anyway.
 
-    ``feature_l2`` is the squared distance of raw embeddings to targets (ArcFace, arXiv 1801.07698v4, section 4.5),
-    here to their directions at their median norm. ``margin`` is the ArcFace loss (same, Eq. 3) on the class whose
-    centre the target is.
+    ``feature_l2`` is the squared distance of raw embeddings to raw targets (ArcFace, arXiv 1801.07698v4, section 4.5).
+    ``margin`` is the ArcFace loss (same, Eq. 3) on the class whose centre the target is; it takes unit targets.
 
     Args:
         config: the form, margin and scale.
@@ -39,7 +38,7 @@ def identity_loss(
         norms = np.linalg.norm(np.asarray(targets, np.float64), axis=1)
         if np.allclose(norms, 1, atol=1e-3):
             raise ConfigError("identity_form feature_l2 needs raw embeddings; these are scaled to norm 1: take cosine")
-        return _feature_l2(float(np.median(norms)))
+        return _feature_l2
     if centres is None:
         raise ConfigError("identity_form margin needs the class centres of the recogniser's head")
     unit = _unit_rows(centres)
@@ -52,11 +51,8 @@ def identity_loss(
     return _margin(torch.from_numpy(unit).to(device), config.margin, config.margin_scale)
 
 
-def _feature_l2(norm: float) -> IdentityLoss:
-    def losses(embeddings: Tensor, targets: Tensor) -> Tensor:
-        return (embeddings - norm * targets).square().sum(1)
-
-    return losses
+def _feature_l2(embeddings: Tensor, targets: Tensor) -> Tensor:
+    return (embeddings - targets).square().sum(1)
 
 
 def _margin(centres: Tensor, margin: float, scale: float) -> IdentityLoss:

@@ -36,6 +36,20 @@ def endpoint(collection: Embeddings, name: str) -> NDArray[np.float64]:
     Raises:
         DataError: the collection has nobody, no image and no row of that name.
     """
+    mean = collection.vectors[rows_named(collection, name)].mean(axis=0, dtype=np.float64)
+    length = np.linalg.norm(mean)
+    if length < 1e-6:
+        raise DataError(f"--interpolate {name}: its embeddings cancel out; name one of its images")
+    direction: NDArray[np.float64] = mean / length
+    return direction
+
+
+def rows_named(collection: Embeddings, name: str) -> NDArray[np.int64]:
+    """Return the rows that a name stands for: all of a person's, one image's, or the one of that number.
+
+    Raises:
+        DataError: the collection has nobody, no image and no row of that name.
+    """
     rows = np.flatnonzero(collection.identities == name)
     if not len(rows):
         rows = np.flatnonzero(collection.images == name)
@@ -43,9 +57,4 @@ def endpoint(collection: Embeddings, name: str) -> NDArray[np.float64]:
         rows = np.array([int(name)])
     if not len(rows):
         raise DataError(f"--interpolate {name}: no identity, image or row number of the {len(collection):,} targets")
-    mean = collection.vectors[rows].mean(axis=0, dtype=np.float64)
-    length = np.linalg.norm(mean)
-    if length < 1e-6:
-        raise DataError(f"--interpolate {name}: its embeddings cancel out; name one of its images")
-    direction: NDArray[np.float64] = mean / length
-    return direction
+    return rows

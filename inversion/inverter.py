@@ -36,8 +36,8 @@ def invert(
     """Find images whose embeddings under a recogniser are the targets, with natural batch-norm statistics.
 
     Unless ``extras`` say so, nothing but the recogniser and the targets is used: no generator, no faces. The same
-    arguments on the same number of threads give the same bytes; ``groups.plan_groups`` says what a target's image
-    depends on. Memory beyond the images returned does not grow with the number of targets.
+    arguments on the same number of threads of a CPU give the same bytes; ``groups.plan_groups`` says what a target's
+    image depends on. Memory beyond the images returned does not grow with the number of targets.
 
     Args:
         R: recogniser with ``BatchNorm2d`` layers, [N, 3, 112, 112] in [-1, 1] to raw embeddings [N, D], on any

@@ -140,7 +140,7 @@ class _Total:
         self._squares: NDArray[np.float64] = np.zeros(1)  # summed squared distance from the mean
 
     def add(self, features: Tensor) -> None:
-        mean, variance = (moment.double().cpu().numpy() for moment in batch_moments(features))
+        mean, variance = (moment.cpu().double().numpy() for moment in batch_moments(features))
         count = features.numel() // features.shape[1]
         total = self._count + count
         step = mean - self._mean

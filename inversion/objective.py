@@ -25,8 +25,9 @@ Terms = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 class Objective:
     """The loss of one step, as its unweighted terms.
 
-    Calling it takes images [N, 3, 112, 112] in [-1, 1], unit targets [K N, D] and views [K, N, 10] (or None for the
-    images themselves), and returns the terms, [5] in the order of ``TERMS``, and the cosines [K N].
+    Calling it takes images [N, 3, 112, 112] in [-1, 1], targets [K N, D] as the identity loss wants them and views
+    [K, N, 10] (or None for the images themselves), and returns the terms, [5] in the order of ``TERMS``, and the
+    cosines [K N].
     """
 
     def __init__(self, terms: Terms, statistics: BatchNormStatistics | None) -> None:

@@ -94,7 +94,8 @@ class _Run:
         drawn = draw_views(config, seed, group.seed_parts)
         self._views = None if drawn is None else torch.from_numpy(drawn).to(self._device)
         n_views = 1 if drawn is None else config.views
-        members = [group.members(), *(group.members(templates, seed) for _, templates in extras.ensemble)]
+        own = group.raw_members() if config.identity_form == "feature_l2" else group.members()
+        members = [own, *(group.members(templates, seed) for _, templates in extras.ensemble)]
         targets = [torch.from_numpy(vectors).to(self._device).repeat(n_views, 1) for vectors in members]
         self._parts = list(zip(objectives, targets, strict=True))
         for objective in objectives:

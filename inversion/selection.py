@@ -49,7 +49,7 @@ def _robustness(model: nn.Module, images: NDArray[np.uint8], targets: NDArray[np
             cosines = [
                 F.cosine_similarity(model(_view(pixels, torch.from_numpy(view).to(device))), wanted) for view in views
             ]
-            scores[number] = torch.stack(cosines).double().mean(0).cpu().numpy()
+            scores[number] = torch.stack(cosines).cpu().double().mean(0).numpy()  # MPS has no doubles
     return scores
 
 
@@ -62,8 +62,8 @@ def _consensus(validator: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.fl
     """Return [C, n] cosines of each candidate with the mean direction of its target's candidates."""
     device = device_of(validator)
     with frozen(validator):
-        embedded = [F.normalize(validator(from_bytes(torch.from_numpy(part).to(device)))).double() for part in images]
-    vectors = torch.stack(embedded)
+        embedded = [F.normalize(validator(from_bytes(torch.from_numpy(part).to(device)))) for part in images]
+    vectors = torch.stack(embedded).cpu().double()
     centres = F.normalize(vectors.mean(0), dim=1)
-    cosines: NDArray[np.float64] = (vectors * centres).sum(2).cpu().numpy()
+    cosines: NDArray[np.float64] = (vectors * centres).sum(2).numpy()
     return cosines

@@ -98,7 +98,7 @@ def choose_people(
 
     Args:
         identities: [F] who each photo shows.
-        limit: most photos taken in all.
+        limit: most photos taken in all; no fewer than ``photos``.
         seed: of the order, and of the photos of each person.
         photos: photos of each person; whoever has fewer than that, or only one, is not chosen.
         skip: people at the beginning of the order who are left out.
@@ -113,7 +113,7 @@ def choose_people(
     eligible = people[counts >= max(2, photos)].tolist()
     order = sorted(eligible, key=lambda person: derive_seed(seed, "people", person))[skip:]
     if limit is not None:
-        order = order[: max(1, limit // photos)]
+        order = order[: limit // photos]
     if not order:
         raise ConfigError(
             f"nobody is left: {len(eligible)} people have {max(2, photos)} photos or more, and {skip} are skipped"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from synthface.core.errors import ConfigError
 from synthface.core.hashing import sha256_bytes, sha256_file
 from synthface.core.run_record import run_record, write_json
-from synthface.data import FaceSet, FaceSetWriter
+from synthface.data import Embeddings, FaceSet, FaceSetWriter
 from synthface.workflows.compute import Compute, launch_fabric
 from synthface.workflows.embed import embed_faceset
 from synthface.workflows.inverting.arms import Overrides, inversion_config
@@ -64,7 +64,9 @@ class Options(Compute):
             the next two it takes more than a thief of templates has, and results say so.
         generator: file or run of 'synthface train-gan' whose latents are optimised first.
         latent: which latents of the generator: w, or z and the class together.
-        prior_faces: FaceSet of other people, of whom the next option is made; targets' own photos are left out.
+        prior_faces: FaceSet of other people, of whom the next option is made; photos of the people whom --faces, or
+            embeddings of 'synthface embed', name as targets or as ends of --interpolate are left out. Other targets
+            have no names: give people who are none of them.
         prior_uses: what of them is used: components (principal ones, optimised first), mean (a face to start from),
             statistics (of the recogniser's features, for one that keeps no batch-norm layers).
         preset: settings of the optimisation: fast, quality (best of three), or paper (20,000 steps: a GPU's work).
@@ -130,7 +132,7 @@ def run(options: Options) -> int:
     from synthface.workflows.inverting.arms import plan_arms
     from synthface.workflows.inverting.means import check_means, gather_means
     from synthface.workflows.inverting.results import table
-    from synthface.workflows.inverting.running import run_arm
+    from synthface.workflows.inverting.running import GROUPS, run_arm
     from synthface.workflows.inverting.targets import choose_targets
 
     inversion_config(options)  # its own checks, before anything is computed
@@ -149,13 +151,16 @@ def run(options: Options) -> int:
     writer = FaceSetWriter(options.out, kind="inverted", record=record, rank=fabric.global_rank)
     with writer:
         if not writer.is_complete:
+            galleries = _galleries(options, faceset)  # here, where all processes take part
             for arm in arms:
                 run_arm(arm, chosen.targets, writer, fabric, options)
             fabric.barrier()
             if fabric.is_global_zero:
-                _finish(options, chosen, arms, recognizer, faceset, writer, fabric.device)
+                _finish(options, chosen, arms, recognizer, faceset, galleries, writer, fabric.device)
     fabric.barrier()
     if fabric.is_global_zero:
+        if (options.out / GROUPS).exists():  # of this run, or of one that was killed right here
+            shutil.rmtree(options.out / GROUPS)
         sys.stdout.write(table(json.loads((options.out / "results.json").read_text(encoding="utf-8"))))
     return 0
 
@@ -166,6 +171,13 @@ def _check_judges(options: Options, weights: "WeightFile", judges: "dict[str, We
     for judge in judges.values():
         if judge.sha256 == weights.sha256:
             raise ConfigError(f"--judges {judge.name} is the inverted recogniser; what fools it proves nothing")
+
+
+def _galleries(options: Options, faceset: FaceSet | None) -> dict[str, Embeddings]:
+    """Return what each judge makes of all photos, as --judges names it."""
+    if faceset is None:
+        return {}
+    return {name: embed_faceset(faceset, name, compute=options) for name in options.judges}
 
 
 def _record(
@@ -207,25 +219,23 @@ def _finish(
     arms: "list[Arm]",
     recognizer: "Recognizer",
     faceset: FaceSet | None,
+    galleries: dict[str, Embeddings],
     writer: FaceSetWriter,
     device: Any,
 ) -> None:
-    """Score what was saved, and write results, pictures and pages."""
+    """Score what was saved, and write results, pictures and pages; for one process, the others wait."""
     from synthface.recognition import load_recognizer
     from synthface.workflows.inverting.apartness import measure_apartness
     from synthface.workflows.inverting.grading import make_grader
     from synthface.workflows.inverting.pages import write_pages
     from synthface.workflows.inverting.results import collect_results
-    from synthface.workflows.inverting.running import GROUPS
 
     targets = chosen.targets
     graders = [make_grader(recognizer, targets, targets.collection, options.seed, inverted=True)]
     separation = None
     if chosen.origin == "sample":  # there are no pictures to compare with; judges say whether people are apart
-        separation = measure_apartness(options, arms[0], graders[0], chosen, faceset, writer.working, device)
-    for name in options.judges if separation is None else []:
-        assert faceset is not None
-        collection = embed_faceset(faceset, name, compute=options)
+        separation = measure_apartness(options, arms[0], graders[0], chosen, galleries, writer.working, device)
+    for name, collection in galleries.items() if separation is None else ():
         judge = load_recognizer(name, device=device)
         graders.append(make_grader(judge, targets, collection, options.seed, inverted=False))
     results = collect_results(
@@ -243,4 +253,3 @@ def _finish(
     write_json(writer.working / "results.json", results)
     write_pages(results, arms, chosen, faceset, writer.working)
     writer.finish()
-    shutil.rmtree(options.out / GROUPS)

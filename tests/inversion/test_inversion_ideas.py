@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from inversion import InversionConfig, invert
+from inversion import InversionConfig, invert, measure_statistics
 from inversion.averaging import ImageAverage
 from inversion.drawn_face import draw_face
 from inversion.extras import Extras
@@ -114,6 +114,35 @@ def test_selection_prefers_what_survives_views_or_what_agrees(tiny: nn.Module, n
     assert (select_candidates(tiny, same, targets) == 0).all()
 
 
+def test_doubles_are_made_on_the_processor_alone(
+    tiny: nn.Module, naturals: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metal has no doubles; here, where there is no such device, whatever came by ``cpu()`` stands for the rest."""
+    fetched: list[int] = []
+    cpu, double = torch.Tensor.cpu, torch.Tensor.double
+
+    def fetch(tensor: torch.Tensor) -> torch.Tensor:
+        fetched.append(tensor.data_ptr())
+        return cpu(tensor)
+
+    def widen(tensor: torch.Tensor) -> torch.Tensor:
+        assert tensor.data_ptr() in fetched
+        return double(tensor)
+
+    pictures = ((naturals[:4] + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    candidates, targets = np.stack([pictures, pictures]), np.eye(4, 8, dtype=np.float32)
+    monkeypatch.setattr(torch.Tensor, "cpu", fetch)
+    monkeypatch.setattr(torch.Tensor, "double", widen)
+    for act in (
+        lambda: select_candidates(tiny, candidates, targets),
+        lambda: select_candidates(tiny, candidates, targets, validator=tiny),
+        lambda: measure_statistics(tiny, pictures),
+    ):
+        fetched.clear()
+        act()
+        assert fetched
+
+
 def test_start_from_a_drawn_face_or_a_given_image(tiny: nn.Module, targets: np.ndarray, quick: InversionConfig) -> None:
     face = draw_face()
     assert face.shape == (3, 112, 112)
@@ -139,9 +168,8 @@ def test_identity_losses_equal_their_formulas(targets: np.ndarray) -> None:
     embeddings = rng.normal(size=(5, 8))
     unit = targets / np.linalg.norm(targets, axis=1, keepdims=True)
     l2 = identity_loss(InversionConfig(identity_form="feature_l2"), targets, None, CPU)
-    norm = np.median(np.linalg.norm(targets, axis=1))
-    found = l2(torch.from_numpy(embeddings), torch.from_numpy(unit).double())
-    np.testing.assert_allclose(found, ((embeddings - norm * unit) ** 2).sum(1), rtol=1e-5)
+    found = l2(torch.from_numpy(embeddings), torch.from_numpy(targets).double())
+    np.testing.assert_allclose(found, ((embeddings - targets) ** 2).sum(1), rtol=1e-5)
 
     centres = np.concatenate([rng.normal(size=(4, 8)), targets])  # the targets' classes are 4 to 8
     margin = identity_loss(InversionConfig(identity_form="margin", margin_scale=5.0), targets, centres, CPU)
@@ -172,6 +200,19 @@ def test_identity_losses_optimise_and_refuse_what_they_cannot_use(
         invert(tiny, unit, config=margin)
     with pytest.raises(DataError, match="target 0 is no row"):
         invert(tiny, targets[:1], config=margin, extras=Extras(centres=targets[1:]))
+
+
+def test_feature_l2_reaches_each_target_at_its_own_length(
+    tiny: nn.Module, targets: np.ndarray, quick: InversionConfig
+) -> None:
+    lengths = np.array([0.5, 2.0])
+    wanted = targets[:2] * (lengths / np.linalg.norm(targets[:2], axis=1))[:, None]
+    free = {"prior_weight": 0.0, "tv_l1_weight": 0.0, **STILL}
+    config = replace(quick, steps=80, identity_form="feature_l2", **free)
+    images = invert(tiny, wanted.astype(np.float32), config=config).images
+    with torch.no_grad():
+        reached = np.linalg.norm(tiny(from_bytes(torch.from_numpy(images))), axis=1)
+    np.testing.assert_allclose(reached, lengths, rtol=0.2)
 
 
 def test_ensemble_serves_all_its_members(tiny: nn.Module, targets: np.ndarray, quick: InversionConfig) -> None:
@@ -238,6 +279,13 @@ def test_diverging_latents_name_their_rate(tiny: nn.Module, targets: np.ndarray,
         {"start": "photo"},
         {"identity_form": "l1"},
         {"depth_weights": (1.0,)},
+        {"depth_weights": (1.0, float("nan"))},
+        {"betas": (0.5,)},
+        {"betas": (0.5, 1.0)},
+        {"betas": (-0.1, 0.9)},
+        {"schedule": "linear"},
+        {"scale": 1.0},
+        {"statistics_momentum": 0.0},
     ],
 )
 def test_impossible_options_are_refused(wrong: dict[str, object]) -> None:

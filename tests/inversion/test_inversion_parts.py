@@ -125,6 +125,14 @@ def test_groups_are_fixed_and_filled_with_companions() -> None:
     assert len({member for group in groups for member in group.seed_parts}) == 6
 
 
+def test_raw_members_have_their_own_lengths_and_companions_their_median() -> None:
+    targets = np.eye(6)[:3] * np.array([[1.0], [5.0], [7.0]])
+    (group,) = plan_groups(targets, InversionConfig(least_batch=8, candidates=2), seed=1)
+    members = group.raw_members()
+    np.testing.assert_allclose(members[:6], np.concatenate([targets, targets]))
+    np.testing.assert_allclose(np.linalg.norm(members[6:], axis=1), [5, 5], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("targets", "words"),
     [
@@ -152,6 +160,14 @@ def test_malformed_targets_are_named(targets: np.ndarray, words: str) -> None:
         {"sides": (28, 56), "stage_shares": (0.5, 0.5)},
         {"sides": (28, 56, 112), "stage_shares": (0.5, 0.5)},
         {"stage_shares": (0.5, 0.5, 0.5)},
+        {"stage_shares": (0.5, 0.5, float("nan"))},
+        {"sides": (), "stage_shares": ()},
+        {"identity_weight": -1.0},
+        {"identity_weight": float("nan")},
+        {"first_layer_weight": -1.0},
+        {"warmup_steps": -1},
+        {"final_rate": -0.1},
+        {"rotation_degrees": float("inf")},
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:

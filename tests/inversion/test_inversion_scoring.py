@@ -1,5 +1,7 @@
 """Scores against naive loops over pairs."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,19 @@ def test_thresholds_of_many_blocks_are_those_of_one(monkeypatch: pytest.MonkeyPa
     for name in FMRS:
         assert apart[name].value == pytest.approx(together[name].value, abs=1e-6)
         assert apart[name].n_non_mated == together[name].n_non_mated
+
+
+def test_thresholds_take_the_memory_that_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inversion.cross_identity._BLOCK", 4)  # what one block takes counts for little
+    n = 1500
+    vectors = unit(np.random.default_rng(0).normal(size=(n, 8)))
+    people = np.arange(n).astype(str)
+    accepted = n * (n - 1) // 2 // 10
+    tracemalloc.start()
+    cross_identity_thresholds(vectors, people, {"some": 0.1})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 26 * accepted
 
 
 def test_a_threshold_rejects_the_score_that_it_lies_above() -> None:

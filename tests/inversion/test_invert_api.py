@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from inversion import InversionConfig, inversion_steps, invert
+from inversion.extras import Extras
 from synthface.core.errors import ConfigError, DataError
 
 
@@ -37,16 +38,20 @@ def test_same_arguments_same_bytes_other_seed_others(
     assert np.array_equal(first, invert(tiny, targets * 8, seed=4, config=quick).images)  # any norm will do
 
 
-def test_a_target_depends_on_its_own_group_alone(tiny: nn.Module, targets: np.ndarray, quick: InversionConfig) -> None:
-    whole = invert(tiny, targets, config=quick)
+@pytest.mark.parametrize("form", ["cosine", "feature_l2", "margin"])
+def test_a_target_depends_on_its_own_group_alone(
+    form: str, tiny: nn.Module, targets: np.ndarray, quick: InversionConfig
+) -> None:
+    config = replace(quick, identity_form=form, least_batch=3)
+    extras = Extras(centres=np.concatenate([targets, -targets]))
+    whole = invert(tiny, targets, config=config, extras=extras)
     elsewhere = targets.copy()
-    elsewhere[0] = -elsewhere[0]
-    changed = invert(tiny, elsewhere, config=quick).images
+    elsewhere[:2] *= -9  # other people, and other norms
+    changed = invert(tiny, elsewhere, config=config, extras=extras).images
     assert not np.array_equal(whole.images[0], changed[0])
     assert np.array_equal(whole.images[2:], changed[2:])
-    resumed = [
-        report.finished for report in inversion_steps(tiny, targets, quick, skip={0, 1}) if report.finished is not None
-    ]
+    steps = inversion_steps(tiny, targets, config, skip={0, 1}, extras=extras)
+    resumed = [report.finished for report in steps if report.finished is not None]
     assert [group.group for group in resumed] == [2]
     assert np.array_equal(resumed[0].images, whole.images[4:])
     for name, values in resumed[0].history.items():

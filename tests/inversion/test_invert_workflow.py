@@ -1,8 +1,13 @@
 """The command: targets of each kind, judges, resuming, the page, and misuse."""
 
+import gc
 import importlib.resources
 import json
+import os
 import shutil
+import subprocess
+import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +24,8 @@ from synthface.data import Embeddings, FaceSet, FaceSetWriter
 from synthface.data.images import decode_image
 from synthface.workflows.inverting import running
 from synthface.workflows.inverting.results import table
+
+PROTECTED = ["--protect", "quantise", "--strengths", "8", "--inversion.identity_form"]
 
 
 def write_recognizer(path: Path, seed: int) -> Path:
@@ -219,6 +226,44 @@ def test_interrupted_run_goes_on_and_ends_with_the_same_bytes(
         assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "resumed" / file).read_bytes(), file
 
 
+def test_what_was_kept_of_groups_goes_even_if_the_run_that_finished_was_killed(
+    faces: Path, recognizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--recognizer", recognizers[0], "--faces", str(faces), "--limit", "2", "--steps", "1"]
+    command = ["invert", *flags, "--out", str(tmp_path / "out")]
+    finish = FaceSetWriter.finish
+
+    def finishes_and_dies(writer: FaceSetWriter) -> None:
+        finish(writer)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FaceSetWriter, "finish", finishes_and_dies)
+        assert main(command) == 130
+    assert (tmp_path / "out" / "groups" / "progress.npz").exists()
+    assert main(command) == 0
+    assert not (tmp_path / "out" / "groups").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("targets", [["--limit", "4"], ["--sample", "4", "--distinct-fmr", "0.1"]])
+def test_two_processes_invert_and_judge_as_one_does(
+    targets: list[str], faces: Path, recognizers: list[str], tmp_path: Path
+) -> None:
+    common = ["invert", "--recognizer", recognizers[0], "--faces", str(faces), "--judges", recognizers[1], *targets]
+    common += ["--steps", "2", "--inversion.group_size", "2", "--inversion.least_batch", "1"]
+    assert main([*common, "--out", str(tmp_path / "one")]) == 0
+    subprocess.run(
+        [sys.executable, "-m", "synthface", *common, "--devices", "2", "--out", str(tmp_path / "two")],
+        check=True,
+        env={**os.environ, "SYNTHFACE_CACHE": str(tmp_path / "another"), "OMP_NUM_THREADS": "1"},
+        timeout=240,
+    )
+    one, two = (FaceSet.load(tmp_path / name) for name in ("one", "two"))
+    assert one.manifest_sha256 == two.manifest_sha256
+    assert (one.root / "results.json").read_bytes() == (two.root / "results.json").read_bytes()
+
+
 def test_embeddings_without_pictures(faces: Path, recognizers: list[str], tmp_path: Path) -> None:
     from synthface.workflows.embed import embed_faceset
 
@@ -358,6 +403,37 @@ def test_other_faces_and_a_validator_are_named_as_means(
 
 
 @pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (["--faces", "{faces}", "--interpolate", "{person}", "1"], "4 images of the targets' own people are left out"),
+        (["--embeddings", "{tmp}/named.npz", "--limit", "2"], "images of the targets' own people are left out"),
+        (["--embeddings", "{tmp}/plain.npy", "--limit", "2"], "the targets have no names"),
+        (["--embeddings", "{tmp}/plain.npy", "--interpolate", "0", "2"], "the targets have no names"),
+    ],
+)
+def test_prior_faces_are_of_others_as_far_as_names_are_known(
+    targets: list[str],
+    said: str,
+    recognizers: list[str],
+    tmp_path: Path,
+    write_faceset,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from synthface.workflows.embed import embed_faceset
+
+    faces = write_faceset(tmp_path / "faces", n_identities=30, per_identity=2, size=32)
+    embeddings = embed_faceset(FaceSet.load(faces), recognizers[0])
+    embeddings.save(tmp_path / "named.npz")
+    np.save(tmp_path / "plain.npy", embeddings.vectors)
+    caplog.set_level("INFO")
+    places = {"tmp": tmp_path, "faces": faces, "person": embeddings.identities[-1]}
+    command = ["invert", "--recognizer", recognizers[0], *(flag.format(**places) for flag in targets)]
+    command += ["--prior-faces", str(faces), "--prior-uses", "mean", "--steps", "1", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert sum(said in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize(
     ("flags", "message"),
     [
         ([], "by --faces, --embeddings or --centres"),
@@ -386,6 +462,9 @@ def test_other_faces_and_a_validator_are_named_as_means(
         (["--faces", "{faces}", "--photos-per-person", "3"], "nobody is left"),
         (["--faces", "{faces}", "--protect", "quantise"], "needs --strengths"),
         (["--faces", "{faces}", "--protect", "mine"], "--protect mine: neither"),
+        (["--faces", "{faces}", *PROTECTED, "feature_l2"], "--protect needs --inversion.identity_form cosine"),
+        (["--faces", "{faces}", *PROTECTED, "margin"], "--protect needs --inversion.identity_form cosine"),
+        (["--faces", "{faces}", "--limit", "1", "--photos-per-person", "2"], "--limit 1 is less than"),
         (["--faces", "{faces}", "--strengths", "3"], "name it with --protect"),
         (["--faces", "{faces}", "--prior-faces", "{faces}"], "images of people who are no targets"),
         (["--faces", "{faces}", "--generator", "{tmp}"], "generator"),
@@ -419,16 +498,18 @@ def test_misuse_is_answered_in_one_line(
 
 def test_many_targets_stream_through(recognizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more images than one group's are in memory, however many targets there are."""
-    held = []
+    held: list[weakref.ref] = []
     original = running._save_images
 
     def watch(arm, group, targets, writer, seed) -> None:
-        held.append(len(group.images))
+        gc.collect()
+        assert all(images() is None for images in held)  # also none that a view keeps
+        held.append(weakref.ref(group.images))
         original(arm, group, targets, writer, seed)
 
     monkeypatch.setattr(running, "_save_images", watch)
     np.save(tmp_path / "many.npy", np.random.default_rng(0).normal(size=(40, 16)))
     command = ["invert", "--recognizer", recognizers[0], "--embeddings", str(tmp_path / "many.npy"), "--steps", "1"]
     assert main([*command, "--inversion.group_size", "8", "--out", str(tmp_path / "out")]) == 0
-    assert held == [8] * 5
+    assert len(held) == 5
     assert len(FaceSet.load(tmp_path / "out")) == 40

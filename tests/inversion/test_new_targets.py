@@ -1,5 +1,8 @@
 """Vectors that are made, not given: read from files, interpolated, sampled, protected."""
 
+import io
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +68,76 @@ def test_files_that_are_none(tmp_path: Path, suffix: str) -> None:
         path.write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match="bad"):
         read_array(path, flag="--embeddings", dimension=8)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "npy", "safetensors"])
+def test_damaged_files_are_refused_with_a_reason(tmp_path: Path, suffix: str) -> None:
+    from safetensors.numpy import save_file
+
+    matrix = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
+    path = tmp_path / f"a.{suffix}"
+    write = {"npy": np.save, "npz": lambda path, matrix: np.savez_compressed(path, a=matrix)}
+    write.get(suffix, lambda path, matrix: save_file({"a": matrix}, path))(path, matrix)
+    whole, generator = path.read_bytes(), np.random.default_rng(1)
+    refused = 0
+    for _ in range(400):
+        damaged = bytearray(whole)
+        for place in generator.integers(0, len(whole), 3):
+            damaged[place] = generator.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            read_array(path, flag="--embeddings", dimension=8)
+        except DataError:
+            refused += 1
+    assert refused > 100
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def test_of_an_archive_one_matrix_is_read_and_of_the_rest_the_headers(tmp_path: Path) -> None:
+    matrix = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", head=matrix)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("optimiser.npy", npy_header((2**30, 1024)))  # who reads it finds nothing
+        archive.writestr("notes.txt", "no array")
+    assert np.array_equal(read_array(tmp_path / "a.npz", flag="--centres", dimension=8), matrix)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_a_small_file_that_declares_a_huge_matrix_is_refused_unread(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "npy":
+        path.write_bytes(npy_header((2**40, 8)))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.npy", npy_header((2**40, 8)))
+    with pytest.raises(DataError, match=r"a.np. declares 35,184,372,088,832 bytes; at most 4,294,967,296"):
+        read_array(path, flag="--centres", dimension=8)
+
+
+def test_a_long_header_is_refused_unread(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x02\x00" + (2**25).to_bytes(4, "little") + b" " * 2**25)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="plain numbers"):
+        read_array(tmp_path / "a.npz", flag="--centres", dimension=8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**23
+
+
+def test_what_does_not_fit_into_memory_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    np.save(tmp_path / "a.npy", np.ones((3, 8)))
+    monkeypatch.setattr("inversion.target_file.check_targets", full)
+    with pytest.raises(DataError, match="does not fit into memory"):
+        read_array(tmp_path / "a.npy", flag="--embeddings", dimension=8)
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
@@ -162,7 +235,9 @@ def test_people_are_chosen_whole_and_apart_from_those_skipped(people: Embeddings
     order = [set(people.identities[choose_people(people.identities, 2 * k, 5, photos=2)]) for k in (1, 2, 3)]
     assert order[0] < order[1] < order[2]
     with pytest.raises(ConfigError, match="nobody is left"):
-        choose_people(people.identities, 2, 5, photos=3)
+        choose_people(people.identities, 3, 5, photos=3)
+    with pytest.raises(ConfigError, match="nobody is left"):
+        choose_people(people.identities, 1, 5, photos=2)  # nobody has two photos in one
     assert len(choose_rows(10, None, 0)) == 10
 
 

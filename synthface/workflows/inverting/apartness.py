@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthface.data import FaceSet
-from synthface.workflows.embed import embed_faceset
+from synthface.data import Embeddings
 from synthface.workflows.inverting.arms import Arm
 from synthface.workflows.inverting.running import saved_images
 from synthface.workflows.inverting.targets import distinct_threshold
@@ -22,11 +21,21 @@ def measure_apartness(
     main: Arm,
     grader: "Grader",
     chosen: "Chosen",
-    faceset: FaceSet | None,
+    galleries: dict[str, Embeddings],
     working: Path,
     device: Any,
 ) -> dict[str, Any]:
-    """Count matches among the images, and with real ones, by recogniser; see ``inversion.separation``."""
+    """Count matches among the images, and with real ones, by recogniser; see ``inversion.separation``.
+
+    Args:
+        options: false match rate of the judges' thresholds.
+        main: the images.
+        grader: the inverted recogniser.
+        chosen: the people, and the threshold that they were packed for.
+        galleries: real photos under each judge, by its name or path.
+        working: folder of the artefact.
+        device: torch device of the judges.
+    """
     from inversion.separation import measure_separation
     from synthface.recognition import load_recognizer
     from synthface.recognition.catalogue import find_weights
@@ -37,9 +46,7 @@ def measure_apartness(
     threshold = float(chosen.facts["threshold"])
     made = grader.embed(saved_images(main, working, n))
     found = {grader.name: {"threshold": threshold, **measure_separation(made, people, gallery.vectors, threshold)}}
-    for name in options.judges:
-        assert faceset is not None
-        real = embed_faceset(faceset, name, compute=options)
+    for name, real in galleries.items():
         value, _ = distinct_threshold(real, find_weights(name), options.distinct_fmr)
         judge = load_recognizer(name, device=device)
         seen = np.concatenate([judge.embed(block) for block in saved_images(main, working, n)])

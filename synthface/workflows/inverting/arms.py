@@ -58,7 +58,12 @@ class Arm:
 
 
 def inversion_config(options: "Options") -> InversionConfig:
-    """Return the preset with what the command line sets otherwise."""
+    """Return the preset with what the command line sets otherwise.
+
+    Raises:
+        ConfigError: a constant is out of range, or the identity loss is none for protected templates: their lengths
+            are not those of raw embeddings, and they are no class centres.
+    """
     given = {
         constant.name: getattr(options.inversion, constant.name)
         for constant in fields(InversionConfig)
@@ -66,7 +71,10 @@ def inversion_config(options: "Options") -> InversionConfig:
     }
     if options.steps is not None:
         given["steps"] = options.steps
-    return replace(PRESETS[options.preset], **given)
+    config = replace(PRESETS[options.preset], **given)
+    if options.protect is not None and config.identity_form != "cosine":
+        raise ConfigError(f"--protect needs --inversion.identity_form cosine, not {config.identity_form}")
+    return config
 
 
 def plan_arms(options: "Options", recognizer: Any, targets: "TargetSet", extras: "Extras") -> list[Arm]:

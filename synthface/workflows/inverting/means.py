@@ -57,7 +57,7 @@ def gather_means(
     )
     if options.prior_faces is None:
         return extras
-    faces = _other_people(options.prior_faces, set(chosen.targets.identities.tolist()))
+    faces = _other_people(options.prior_faces, chosen.sources)
     return replace(extras, **_from_faces(options.prior_uses, faces, recognizer, device))
 
 
@@ -130,10 +130,12 @@ def _synthesise(G: "Generator", w: "Tensor") -> "Tensor":
     return images
 
 
-def _other_people(path: Path, targets: set[str]) -> "NDArray[np.uint8]":
-    """Return photos of a FaceSet's people but for the targets, [n, 112, 112, 3]."""
+def _other_people(path: Path, targets: frozenset[str] | None) -> "NDArray[np.uint8]":
+    """Return photos of a FaceSet's people but for the targets, [n, 112, 112, 3]; None: nobody knows who they are."""
     faces = FaceSet.load(path, flag="--prior-faces")
-    others = np.flatnonzero([record.identity not in targets for record in faces.records])
+    if targets is None:
+        logger.warning("--prior-faces: the targets have no names; photos of their own people cannot be left out")
+    others = np.flatnonzero([record.identity not in (targets or ()) for record in faces.records])
     if len(others) < _LEAST_FACES:
         raise DataError(
             f"--prior-faces {path} has {len(others)} images of people who are no targets; {_LEAST_FACES} are needed"

@@ -58,6 +58,10 @@ def check_options(options: "Options") -> None:
             "--photos-per-person needs to know who is who; --centres are one a person",
         ),
         (
+            options.limit is None or options.photos_per_person is None or options.limit >= options.photos_per_person,
+            f"--limit {options.limit} is less than --photos-per-person {options.photos_per_person}: nobody fits",
+        ),
+        (
             options.skip_people == 0 or (options.skip_people > 0 and options.photos_per_person is not None),
             "--skip-people is 0 or more, and needs --photos-per-person",
         ),

@@ -64,7 +64,7 @@ def run_arm(arm: Arm, targets: "TargetSet", writer: FaceSetWriter, fabric: Any, 
         _save_images(arm, report.finished, targets, writer, options.seed)
         if arm.name == MAIN and report.group == 0:
             write_atomic(writer.working / GROUPS / "progress.npz", album.to_npz())
-        bare = replace(report.finished, images=report.finished.images[:0])
+        bare = replace(report.finished, images=report.finished.images[:0].copy())
         write_atomic(_group_file(writer.working, arm, report.group), bare.to_npz())
 
 
@@ -114,7 +114,7 @@ def read_progress(working: Path) -> "tuple[list[int], NDArray[np.uint8]]":
 
 
 class _Album:
-    """Pictures of the first targets at a few steps."""
+    """Pictures of the first targets at a few steps, copied: a view would keep its whole group."""
 
     def __init__(self, steps: int) -> None:
         self._wanted = {max(1, round(share * steps)) for share in _SHOWN_SHARES}
@@ -123,9 +123,9 @@ class _Album:
     def look(self, report: "StepReport") -> None:
         """Keep the images if it is time to."""
         if report.finished is not None:
-            self._pages[report.step] = report.finished.images[:_MOST_FOLLOWED]
+            self._pages[report.step] = report.finished.images[:_MOST_FOLLOWED].copy()
         elif report.step in self._wanted and report.images_now is not None:
-            self._pages[report.step] = report.images_now()[:_MOST_FOLLOWED]
+            self._pages[report.step] = report.images_now()[:_MOST_FOLLOWED].copy()
 
     def to_npz(self) -> bytes:
         """Return the content of an ``.npz`` file."""

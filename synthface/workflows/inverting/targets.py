@@ -33,6 +33,7 @@ class Chosen:
         shows_real_people: whether images of the targets may be likenesses of real people.
         facts: what is known about them, for results.json; names nobody.
         centres: [C, D] all class centres, where that is what the targets are.
+        sources: identities of the real people whom the targets are or are made of; None where their names are unknown.
     """
 
     targets: "TargetSet"
@@ -40,6 +41,7 @@ class Chosen:
     shows_real_people: bool
     facts: dict[str, Any] = field(default_factory=dict)
     centres: "NDArray[np.float32] | None" = None
+    sources: frozenset[str] | None = frozenset()
 
 
 def choose_targets(options: "Options", faceset: FaceSet | None, weights: "WeightFile", dimension: int) -> Chosen:
@@ -53,7 +55,7 @@ def choose_targets(options: "Options", faceset: FaceSet | None, weights: "Weight
 
     everything, prefix = _collection(options, faceset, weights, dimension)
     if options.interpolate:
-        return _between(options, everything)
+        return _between(options, everything, named=prefix is None)
     if options.sample is not None:
         return _new_people(options, everything, weights)
     real = faceset is None or faceset.kind != "synthetic"
@@ -73,7 +75,8 @@ def choose_targets(options: "Options", faceset: FaceSet | None, weights: "Weight
         targets = TargetSet.of_collection(everything, rows)
     origin = "photos" if faceset is not None else "centres" if options.centres else "embeddings"
     centres = everything.vectors if options.centres else None
-    return Chosen(targets.repeated(options.per_identity), origin, real, centres=centres)
+    sources = frozenset(targets.identities.tolist()) if prefix is None else None
+    return Chosen(targets.repeated(options.per_identity), origin, real, centres=centres, sources=sources)
 
 
 def _collection(
@@ -114,15 +117,18 @@ def _is_ours(path: "Path") -> bool:
         return True
 
 
-def _between(options: "Options", everything: Embeddings) -> Chosen:
-    from inversion.interpolation import endpoint, great_circle
+def _between(options: "Options", everything: Embeddings, *, named: bool) -> Chosen:
+    from inversion.interpolation import endpoint, great_circle, rows_named
     from inversion.target_set import TargetSet
 
     first, second = (endpoint(everything, name) for name in options.interpolate)
+    ends = np.concatenate([rows_named(everything, name) for name in options.interpolate])
+    sources = frozenset(everything.identities[ends].tolist()) if named else None
     points = great_circle(first, second, options.between)
     targets = TargetSet.of_array(points, prefix="step")
     angle = float(np.degrees(np.arccos(np.clip(first @ second, -1, 1))))
-    return Chosen(targets.repeated(options.per_identity), "interpolation", True, {"angle_degrees": round(angle, 2)})
+    facts = {"angle_degrees": round(angle, 2)}
+    return Chosen(targets.repeated(options.per_identity), "interpolation", True, facts, sources=sources)
 
 
 def _new_people(options: "Options", everything: Embeddings, weights: "WeightFile") -> Chosen:
