@@ -14,6 +14,8 @@ Code = dict[int, float]  # weight of each training class; the weights sum to one
 
 _RAREST = 1e-6  # share of random mixtures that has to be even enough; a few seconds of drawing for each identity
 _NEGLIGIBLE = 1e-9
+_FEWEST_SAMPLED = 8  # in a sample of fewer one class shows through
+_FEWEST_MIXED = 3  # that the default max_weight allows
 _DRAWN_AT_ONCE = 64
 
 
@@ -53,8 +55,10 @@ class SampleConfig:
     n_parents: int = 32
 
     def __post_init__(self) -> None:
-        if self.n_parents < 8:
-            raise ConfigError(f"--sample.n_parents {self.n_parents}: give at least 8, or use --identities mixed")
+        if self.n_parents < _FEWEST_SAMPLED:
+            raise ConfigError(
+                f"--sample.n_parents {self.n_parents}: give at least {_FEWEST_SAMPLED}, or use --identities mixed"
+            )
 
 
 def mixed_identity(n_classes: int, index: int, seed: int, config: MixtureConfig) -> Code:
@@ -115,9 +119,37 @@ def sampled_identity(n_classes: int, index: int, seed: int, config: SampleConfig
     return _code(classes, 1 / m + (g - g.mean()) / math.sqrt(m))
 
 
+def flags_for_new_people(n_classes: int) -> str | None:
+    """Return the flags of ``generate`` that make people from so many training classes who are none of them.
+
+    Sampled ones, but for too few classes, which are mixed; None where mixtures would be too near to one of them.
+    """
+    if n_classes >= SampleConfig.n_parents:
+        return "--identities sampled"
+    if n_classes >= _FEWEST_SAMPLED:
+        return f"--identities sampled --sample.n_parents {n_classes}"
+    if n_classes >= MixtureConfig.n_parents:
+        return "--identities mixed"
+    if n_classes >= _FEWEST_MIXED:
+        return f"--identities mixed --mixture.n_parents {n_classes}"
+    return None
+
+
 def _check_enough(n_classes: int, needed: int, kind: str) -> None:
     if n_classes < needed:
-        raise ConfigError(f"--identities {kind} needs {needed} training classes; the generator has {n_classes}")
+        raise ConfigError(
+            f"--identities {kind} needs {needed} training classes; the generator has {n_classes}: give "
+            f"{_flags_that_fit(n_classes, kind)}"
+        )
+
+
+def _flags_that_fit(n_classes: int, kind: str) -> str:
+    """Return what to give instead, of the same kind where the classes are enough for it."""
+    if kind == "sampled" and n_classes >= _FEWEST_SAMPLED:
+        return f"--sample.n_parents {n_classes}"
+    if kind == "mixed" and n_classes >= _FEWEST_MIXED:
+        return f"--mixture.n_parents {n_classes}"
+    return flags_for_new_people(n_classes) or "--identities trained, which shows the training classes"
 
 
 def _code(classes: NDArray[np.int64], weights: NDArray[np.float64]) -> Code:

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from gan.generator import Generator
 from gan.weights import generator_file, load_generator, read_header, save_generator
+from synthface.core.atomic import require_absent
+from synthface.core.errors import SynthfaceError
 
 MADE = (
     "drawn from the Gaussian that has the mean and covariance of the training classes' rows, with random numbers that "
@@ -43,7 +45,12 @@ def with_new_identities(G: Generator, count: int) -> Generator:
 
 
 def export(run: Path, out: Path, *, identities: int) -> None:
-    """Write the file to ship."""
+    """Write the file to ship.
+
+    Raises:
+        ConfigError: there is one already, which nobody could make again.
+    """
+    require_absent(out, flag="OUT")
     G = load_generator(run)
     info = read_header(generator_file(run))["info"]
     shipped = with_new_identities(G, identities)
@@ -59,7 +66,10 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="file to write")
     parser.add_argument("--identities", type=int, default=500)
     arguments = parser.parse_args()
-    export(arguments.run, arguments.out, identities=arguments.identities)
+    try:
+        export(arguments.run, arguments.out, identities=arguments.identities)
+    except SynthfaceError as error:
+        parser.error(str(error))
     print(f"{arguments.out}: {arguments.identities} identities, {arguments.out.stat().st_size / 1e6:.1f} MB")
 
 

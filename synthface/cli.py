@@ -40,6 +40,7 @@ COMMANDS = {
 }
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_REQUIRED = "the following arguments are required: "
 EXIT_USAGE = 3
 EXIT_PIPE = 141  # as if SIGPIPE had ended it: whoever reads the output has gone, and the result is not known
 
@@ -64,7 +65,8 @@ def _run(command: str, arguments: list[str]) -> int:
     try:
         options = parse_options(command, workflow, arguments)
     except (argparse.ArgumentError, SynthfaceError, TypeError, ValueError) as error:
-        return _fail(f"{usage_message(error)}; 'synthface {command} --help' shows the flags and an example")
+        told = _with_dashes(usage_message(error), workflow.Options)
+        return _fail(f"{told}; 'synthface {command} --help' shows the flags and an example")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("lightning", "lightning.fabric", "lightning.pytorch", "torch", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -73,15 +75,21 @@ def _run(command: str, arguments: list[str]) -> int:
     except SynthfaceError as error:
         return _fail(_one_line(error))
     except KeyboardInterrupt:
-        return _fail("interrupted; run the same command again to go on where it stopped", code=130)
+        return _fail(f"interrupted; {_how_to_go_on(workflow, options)} to go on where it stopped", code=130)
     except BrokenPipeError:
         return EXIT_PIPE
     except OSError as error:
         if error.errno in _NO_ROOM:
-            return _fail(f"no room to write ({error}); make some and run the same command again to go on")
+            return _fail(f"no room to write ({error}); make some and {_how_to_go_on(workflow, options)} to go on")
         if error.errno in _NO_ACCESS:
             return _fail(f"the system does not allow it ({error}); give a file or folder that may be read and written")
         raise
+
+
+def _how_to_go_on(workflow: types.ModuleType, options: Any) -> str:
+    """Return what to do after a run that did not end, where the workflow does not say otherwise."""
+    how = getattr(workflow, "how_to_go_on", None)
+    return str(how(options)) if how else "run the same command again"
 
 
 def parse_options(command: str, workflow: types.ModuleType, arguments: list[str]) -> Any:
@@ -110,12 +118,26 @@ def _usage(command: str, options_type: type) -> str:
     """Return the shortest line that runs; the rest is listed below it."""
     words = [f"synthface {command}"]
     for field in dataclasses.fields(options_type):
-        name = field.name.replace("_", "-")
         if field.metadata.get("positional"):
-            words.append(name.upper())
+            words.append(_typed(field))
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            words.append(f"--{name} {name.upper()}")
+            words.append(f"{_typed(field)} {field.name.replace('_', '-').upper()}")
     return " ".join([*words, "[options]"])
+
+
+def _typed(field: "dataclasses.Field[Any]") -> str:
+    """Return an option's name as it is typed, an argument's as the usage shows it."""
+    name = field.name.replace("_", "-")
+    return name.upper() if field.metadata.get("positional") else f"--{name}"
+
+
+def _with_dashes(message: str, options_type: type) -> str:
+    """Name what is missing as it is typed: the parser does without the dashes."""
+    before, required, names = message.partition(_REQUIRED)
+    if not required:
+        return message
+    typed = {field.name: _typed(field) for field in dataclasses.fields(options_type)}
+    return before + required + ", ".join(typed.get(name, name) for name in names.split(", "))
 
 
 def _with_presets(command: str, arguments: list[str]) -> list[str]:

@@ -19,6 +19,7 @@ SUPPORT = {
     "compute",
     "progress",
     "existing_results",
+    "json_fields",
     "inverting",
     "pairs_file",
     "gan_training",
@@ -174,6 +175,37 @@ def test_a_faceset_of_the_wrong_kind_is_refused(tiny_faceset: Path, capsys: pyte
 def test_a_wrong_value_is_named_with_its_flag(words, said, capsys):
     assert main(words) == 3
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prepare", "photos"], "the following arguments are required: --out;"),
+        (["split"], "the following arguments are required: FACESET, --out;"),
+        (["embed", "faces"], "the following arguments are required: --recognizer, --out;"),
+    ],
+)
+def test_what_is_missing_is_named_as_it_is_typed(words, said, capsys):
+    assert main(words) == 3
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "advice"),
+    [
+        ("train-gan", ["--faces", "f", "--out", "run"], "run the same command again with --resume to"),
+        ("verify", ["faces"], "run the same command again to"),
+    ],
+)
+def test_an_interruption_says_how_to_go_on(command, words, advice, tmp_path, monkeypatch, capsys):
+    def interrupted(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run" / "samples").mkdir(parents=True)
+    monkeypatch.setattr(_workflow(command), "run", interrupted)
+    assert main([command, *words]) == 130
+    assert f"interrupted; {advice} go on where it stopped" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:

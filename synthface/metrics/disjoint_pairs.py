@@ -46,11 +46,13 @@ def disjoint_pairs(labels: ArrayLike, *, folds: int = 10, pairs: int = 300, seed
     generator = numpy_generator(seed, "disjoint pairs")
     # Both kinds are dealt out by themselves, so that every fold has its share of those who can be mated.
     dealt = [generator.permutation(len(kind)) for kind in (several, single)]
-    drawn: list[tuple[int, int]] = []
+    groups = []
     for fold in range(folds):
         own = [members[several[k]] for k in dealt[0][fold::folds]]
-        everyone = own + [members[single[k]] for k in dealt[1][fold::folds]]
-        _check(own, everyone, fold, folds, pairs)
+        groups.append((own, own + [members[single[k]] for k in dealt[1][fold::folds]]))
+    _check([_n_pairs(own, everyone) for own, everyone in groups], pairs)
+    drawn: list[tuple[int, int]] = []
+    for own, everyone in groups:
         drawn += _mated(generator, pairs, own)
         drawn += _non_mated(generator, pairs, everyone)
     return PairRows(
@@ -60,14 +62,22 @@ def disjoint_pairs(labels: ArrayLike, *, folds: int = 10, pairs: int = 300, seed
     )
 
 
-def _check(own: list[NDArray[np.int64]], everyone: list[NDArray[np.int64]], fold: int, folds: int, pairs: int) -> None:
+def _n_pairs(own: list[NDArray[np.int64]], everyone: list[NDArray[np.int64]]) -> tuple[int, int]:
+    """Count the mated and the non-mated pairs of a fold."""
     n_images = sum(map(len, everyone))
     n_mated = sum(len(rows) * (len(rows) - 1) // 2 for rows in own)
-    n_non_mated = n_images * (n_images - 1) // 2 - n_mated
-    if min(n_mated, n_non_mated) < pairs:
+    return n_mated, n_images * (n_images - 1) // 2 - n_mated
+
+
+def _check(counts: list[tuple[int, int]], pairs: int) -> None:
+    fold = min(range(len(counts)), key=lambda k: min(counts[k]))
+    n_mated, n_non_mated = counts[fold]
+    most = min(n_mated, n_non_mated)
+    if most < pairs:
+        advice = f"ask for {most}, the most that all folds have, or give more people" if most else "give more people"
         raise DataError(
-            f"fold {fold + 1} of {folds} has {len(everyone)} identities with {n_mated} mated and {n_non_mated} "
-            f"non-mated pairs, and {pairs} of each are asked for; ask for fewer, or give more people"
+            f"fold {fold + 1} of {len(counts)} has {n_mated} mated and {n_non_mated} non-mated pairs, and {pairs} of "
+            f"each are wanted: {advice}"
         )
 
 

@@ -63,6 +63,9 @@ class Options(Compute):
 def run(options: Options) -> int:
     """Embed and write the file."""
     faceset = FaceSet.load(options.faceset)
+    if options.out.exists():
+        _check_made(options, faceset)
+        return 0
     embeddings = embed_faceset(
         faceset,
         options.recognizer,
@@ -83,6 +86,43 @@ def run(options: Options) -> int:
         faceset.n_identities,
     )
     return 0
+
+
+def _check_made(options: Options, faceset: FaceSet) -> None:
+    """See that the file that stands at --out is the one asked for.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    from synthface.recognition.catalogue import find_weights
+
+    weights = find_weights(options.recognizer)
+    wanted = _made_from(
+        faceset, weights.name, weights.sha256, flip=options.flip, via_size=options.via_size, half=options.half
+    )
+    try:
+        made = Embeddings.load(options.out, flag="--out").info
+    except DataError:
+        made = {}
+    if {**made, "recognizer": None} != {**wanted, "recognizer": None}:  # its hash tells, its name may change
+        raise ConfigError(
+            f"--out {options.out} already exists and holds something else; give another path or remove it"
+        )
+    logger.info("%s is already complete: nothing to do", options.out)
+
+
+def _made_from(
+    faceset: FaceSet, recognizer: str, sha256: str, *, flip: bool, via_size: int | None, half: bool
+) -> dict[str, Any]:
+    """Return what decides the embeddings, as their file holds it."""
+    return {
+        "recognizer": recognizer,
+        "recognizer_sha256": sha256,
+        "faceset_manifest_sha256": faceset.manifest_sha256,
+        "flip": flip,
+        "via_size": via_size,
+        **({"half": True} if half else {}),  # without it a result is named as it was before there was a choice
+    }
 
 
 def embed_faceset(
@@ -109,14 +149,7 @@ def embed_faceset(
     if not len(faceset):
         raise DataError(f"{faceset.root} holds no images, so there is nothing to embed")
     weights = find_weights(recognizer)
-    info = {
-        "recognizer": weights.name,
-        "recognizer_sha256": weights.sha256,
-        "faceset_manifest_sha256": faceset.manifest_sha256,
-        "flip": flip,
-        "via_size": via_size,
-        **({"half": True} if half else {}),  # without it a result is named as it was before there was a choice
-    }
+    info = _made_from(faceset, weights.name, weights.sha256, flip=flip, via_size=via_size, half=half)
     key = sha256_json({**info, "recognizer": None, "version": _CACHE_VERSION})
     path = cache_folder("embeddings") / f"{key[:32]}.npz"
     if not path.exists():

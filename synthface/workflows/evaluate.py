@@ -135,6 +135,8 @@ def run(options: Options) -> int:
 
 
 def _read_pairs(options: Options) -> tuple[FaceSet, PairList]:
+    if options.pairs is not None and not options.pairs.is_file():
+        raise DataError(f"--pairs {options.pairs} does not exist or is no file")
     if options.faces is None:
         assert options.pairs is not None  # checked above
         return pairs_of_bin(options.pairs)

@@ -12,10 +12,12 @@ rate. --classes 0-99 are the first hundred people kept; each is named after its 
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from gan.identities import Code, MixtureConfig, SampleConfig, mixed_identity, sampled_identity
+from synthface.core.atomic import partial_path
 from synthface.core.errors import ConfigError
 from synthface.core.hashing import sha256_file
 from synthface.core.run_record import run_record, to_json
@@ -119,16 +121,20 @@ def run(options: Options) -> None:
     G = load_generator(file, device=fabric.device)
     if options.cutoff is not None and options.cutoff > G.synthesis.n_w:
         raise ConfigError(f"--cutoff {options.cutoff}: the generator has {G.synthesis.n_w} layers")
-    writer = FaceSetWriter(
+    begin = partial(
+        FaceSetWriter,
         options.out,
         kind="synthetic",
         record=run_record("generate", {**_decides(options), **named}, seed=options.seed, inputs=inputs),
         extra={"generator": {"sha256": digest, **header["info"]}, "drawn_with": drawing_facts(fabric.device)},
         rank=fabric.global_rank,
     )
-    with writer:
+    # A set begun otherwise is refused before people are looked for; a new one begins when they are found, so that a
+    # refusal leaves no folder that would bar the same --out to what it advises.
+    writer = begin() if options.out.exists() or partial_path(options.out).exists() else None
+    people = None if writer is not None and writer.is_complete else _people(options, classes, G, digest, fabric)
+    with writer or begin() as writer:
         if not writer.is_complete:
-            people = _people(options, classes, G, digest, fabric)
             if people is not None and people.facts:
                 writer.info["new_people"] = people.facts
             # Micro-batches are dealt out whole, so that an image meets the same arithmetic in any process.

@@ -5,6 +5,7 @@ What has no face or cannot be read is listed with its reason in OUT/left_out.jso
 where it stopped when the command is repeated; the result does not depend on how often, nor on --devices.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthface.core.errors import ConfigError, DataError
-from synthface.workflows.compute import Compute, launch_fabric
+from synthface.workflows.compute import Compute, is_first_process, launch_fabric
 from synthface.workflows.progress import track
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ synthface prepare shard-*.tar --out faces --devices 2
 synthface prepare aligned --out faces --detector none
 synthface prepare set-by-others --out set --kind synthetic
 """
+
+logger = logging.getLogger(__name__)
 
 _UNIT = 64  # photos that are always searched together: batches are then the same for any number of processes
 _MAX_PIXELS = 24_000_000  # decoded at once, unless a single photo has more
@@ -78,6 +81,11 @@ def run(options: Options) -> int:
     plan = plan_photos([file for listing in listings for file in listing], options.flat_identity)
     if not plan:
         raise DataError(f"{', '.join(map(str, options.source))}: no file in it")
+    if options.flat_identity == "stem" and is_first_process() and _is_flat(plan):
+        logger.warning(
+            "no photo is in a person's folder, so each counts as another person; if they are called NAME_0001, add "
+            "--flat-identity prefix"
+        )
     record = _record(options, listings)
     fabric = launch_fabric(options)
     with _open_writer(options, record, fabric.global_rank) as writer:
@@ -88,6 +96,10 @@ def run(options: Options) -> int:
         if fabric.is_global_zero:
             _report(writer.finish(), len(plan))
     return 0
+
+
+def _is_flat(plan: Sequence["PlannedPhoto"]) -> bool:
+    return len(plan) > 1 and not any("/" in photo.file.name for photo in plan)
 
 
 def _open_writer(options: Options, record: dict[str, Any], rank: int) -> "FaceSetWriter":

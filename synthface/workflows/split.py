@@ -7,16 +7,16 @@ Images are hard links where the disk allows it, so a split takes no space.
 
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synthface.core.errors import ConfigError
+from synthface.core.errors import ConfigError, DataError
 
 EXAMPLES = """
 synthface split faces --out parts
 synthface split faces --out parts --holdout 0.5 --min-images 4 --seed 7
 """
-MIN_SAMPLED = 32  # training people that 'generate --identities sampled' needs; SampleConfig's package imports torch
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,12 @@ def run(options: Options) -> int:
     from synthface.data.identity_split import ROLES, split_identities
 
     faces = FaceSet.load(options.faceset, flag="FACESET")
+    if options.out.resolve() == options.faceset.resolve():
+        raise ConfigError(f"--out {options.out} is the FaceSet that is to be split; give another path")
+    n_images = Counter(record.identity for record in faces.records)
+    _check_somebody_twice(options, n_images)
     roles = split_identities(
-        Counter(record.identity for record in faces.records),
+        n_images,
         holdout=options.holdout,
         min_images=options.min_images,
         seed=options.seed,
@@ -79,10 +83,41 @@ def run(options: Options) -> int:
     if not is_made:
         folder.rename(options.out)
     print("\n".join(summary))
-    if people["train"] < MIN_SAMPLED:
-        print(
-            f"warning: 'generate --identities sampled' needs {MIN_SAMPLED} people to train on, here are "
-            f"{people['train']}; give it --sample.n_parents 8, or --identities mixed",
-            file=sys.stderr,
-        )
+    for remark in (_few_to_train_on(people["train"]), "" if people["placebo"] else _no_placebo(options, n_images)):
+        if remark:
+            print(f"warning: {remark}", file=sys.stderr)
     return 0
+
+
+def _check_somebody_twice(options: Options, n_images: Mapping[str, int]) -> None:
+    """Refuse a set of as many people as images, which is rarely what was meant."""
+    if options.min_images > 1 and len(n_images) > 1 and max(n_images.values()) == 1:
+        raise DataError(
+            f"{options.faceset}: each of the {len(n_images)} images shows another person, and a split needs two people "
+            f"with {options.min_images} or more; if the photos lay in one folder as NAME_0001.jpg, give 'prepare' "
+            "--flat-identity prefix and another --out"
+        )
+
+
+def _few_to_train_on(n_people: int) -> str:
+    """Return what ``generate`` needs where its default makes no new people of so few; nothing where it does."""
+    from gan.identities import SampleConfig, flags_for_new_people
+
+    if n_people >= SampleConfig.n_parents:
+        return ""
+    needs = f"'generate --identities sampled' needs {SampleConfig.n_parents} people to train on, here are {n_people}"
+    flags = flags_for_new_people(n_people)
+    return f"{needs}; give it {flags}" if flags else f"{needs}, too few to make new people from; add people"
+
+
+def _no_placebo(options: Options, n_images: Mapping[str, int]) -> str:
+    """Return what an empty placebo means, and how to have one."""
+    fewest = min(n_images.values())
+    n_fewest = sum(n == fewest for n in n_images.values())
+    text = f"nobody has fewer than {options.min_images} images, so the placebo is empty; without one no audit passes"
+    if len(n_images) - n_fewest < 2:
+        return f"{text}: add people with fewer images"
+    return (
+        f"{text}: add people with fewer images, or split with --min-images {fewest + 1} to another --out, which makes "
+        f"{n_fewest} people with {fewest} the placebo"
+    )

@@ -13,8 +13,8 @@ of the classes, diversity within a class.
 When the training collapses (one image for all seeds, or for all classes), leaves the finite numbers, or its
 discriminator runs away, it goes back to its last good checkpoint and on with other seeds and half the learning rate,
 at most --health.max_rollbacks times; events.jsonl tells of each. A run that was interrupted goes on with --resume
-from its last checkpoint as if nothing had happened: with the same bytes on a CPU with as many processes, to rounding
-with another number of them.
+as if nothing had happened: with the same bytes on a CPU with as many processes, to rounding with another number of
+them. Ctrl-C ends the step in hand and leaves a checkpoint; a run that was killed goes on from that of its last tick.
 """
 
 from dataclasses import dataclass, field
@@ -142,11 +142,22 @@ def run(options: Options) -> None:
         on_first(fabric, write_json, options.out / "run.json", origin.record(options))
         ending = loop.run()
     if ending is not None:
-        print(*describe_ending(ending, options), sep="\n")
+        print(*describe_ending(ending, options, n_classes), sep="\n")
+
+
+def how_to_go_on(options: Options) -> str:
+    """Return what to do after a run that did not end, as part of a sentence."""
+    if options.resume or not _is_begun(options.out):
+        return "run the same command again"
+    return "run the same command again with --resume"
+
+
+def _is_begun(out: Path) -> bool:
+    return out.exists() and any(out.iterdir())
 
 
 def _check_out(options: Options) -> None:
     if options.resume and not options.out.exists():
         raise ConfigError(f"--resume: there is no run in --out {options.out}; leave --resume out to start one")
-    if options.out.exists() and not options.resume and any(options.out.iterdir()):
+    if not options.resume and _is_begun(options.out):
         raise ConfigError(f"--out {options.out} already exists; add --resume to go on with it, or give another path")

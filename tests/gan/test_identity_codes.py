@@ -55,8 +55,18 @@ def test_no_parent_shows_through_a_sampled_identity() -> None:
 
 
 def test_identities_need_classes_enough() -> None:
-    with pytest.raises(ConfigError, match="sampled needs 32 training classes; the generator has 12"):
+    with pytest.raises(
+        ConfigError, match=r"needs 32 training classes; the generator has 12: give --sample\.n_parents 12"
+    ):
         sampled_identity(12, 0, 0, SampleConfig())
+    with pytest.raises(ConfigError, match=r"the generator has 40: give --sample\.n_parents 40"):
+        sampled_identity(40, 0, 0, SampleConfig(64))
+    with pytest.raises(ConfigError, match=r"the generator has 5: give --identities mixed$"):
+        sampled_identity(5, 0, 0, SampleConfig())
+    with pytest.raises(ConfigError, match=r"the generator has 3: give --mixture\.n_parents 3"):
+        mixed_identity(3, 0, 0, MixtureConfig())
+    with pytest.raises(ConfigError, match="the generator has 2: give --identities trained"):
+        mixed_identity(2, 0, 0, MixtureConfig())
     with pytest.raises(ConfigError, match=r"--sample\.n_parents"):
         SampleConfig(4)
 

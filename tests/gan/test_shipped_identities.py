@@ -11,6 +11,7 @@ from gan.config import NetworkConfig
 from gan.generator import Generator
 from gan.identities import SampleConfig, sampled_identity
 from gan.weights import load_generator, read_header, save_generator
+from synthface.core.errors import ConfigError
 from synthface.models import GENERATOR, shipped_model
 
 
@@ -35,6 +36,8 @@ def test_an_export_keeps_the_network_and_none_of_the_classes(script: ModuleType,
     info = {"seen_images": 5, "seen_images_before": 7, "training": {}, "trained_on_manifest_sha256": "0" * 64}
     save_generator(G, tmp_path / "run" / "generator.safetensors", info=info)
     script.export(tmp_path / "run", tmp_path / "shipped.safetensors", identities=12)
+    with pytest.raises(ConfigError, match=r"shipped\.safetensors already exists"):
+        script.export(tmp_path / "run", tmp_path / "shipped.safetensors", identities=12)
     shipped, header = load_generator(tmp_path / "shipped.safetensors"), read_header(tmp_path / "shipped.safetensors")
     assert (shipped.n_classes, header["info"]["seen_images"]) == (12, 12)
     assert "trained_on_manifest_sha256" not in header["info"]

@@ -36,8 +36,20 @@ def test_every_mated_pair_can_be_asked_for_and_not_one_more() -> None:
     labels = np.repeat(np.arange(8), 3)
     drawn = disjoint_pairs(labels, folds=2, pairs=12)
     assert len({frozenset(pair) for pair in drawn.rows[drawn.same].tolist()}) == 24
-    with pytest.raises(DataError, match="fold 1 of 2"):
+    with pytest.raises(DataError, match=r"fold 1 of 2 has 12 mated and .* ask for 12, the most that all folds have"):
         disjoint_pairs(labels, folds=2, pairs=13)
+
+
+def test_the_most_that_can_be_asked_for_is_that_of_the_poorest_fold() -> None:
+    labels = np.concatenate([np.repeat(np.arange(7), 3), np.repeat(7, 2), np.repeat(8, 9)])  # one fold has the pair
+    with pytest.raises(DataError) as refused:
+        disjoint_pairs(labels, folds=3, pairs=300)
+    most = int(str(refused.value).split("ask for ")[1].split(",")[0])
+    assert len(disjoint_pairs(labels, folds=3, pairs=most).rows) == 3 * 2 * most
+    with pytest.raises(DataError, match=f"ask for {most},"):
+        disjoint_pairs(labels, folds=3, pairs=most + 1)
+    with pytest.raises(DataError, match=r"fold 1 of 3 has 1 mated and 0 non-mated pairs.*: give more people"):
+        disjoint_pairs([0, 0, 1, 1], folds=3)
 
 
 def test_the_format_there_and_back() -> None:

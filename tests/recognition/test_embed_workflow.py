@@ -1,5 +1,6 @@
 """embed: right rows in right order, the same bytes however it was interrupted or shared, and from the cache after."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -39,6 +40,24 @@ def test_rows_are_the_images_in_manifest_order(make_faceset, weights_file, tmp_p
         "flip": False,
         "via_size": None,
     }
+
+
+def test_a_file_that_is_there_is_kept_if_it_is_the_same_and_else_refused(make_faceset, weights_file, tmp_path, caplog):
+    faces, out = make_faceset("faces"), tmp_path / "faces.npz"
+    options = Options(faceset=faces.root, recognizer=str(weights_file), out=out)
+    embed.run(options)
+    before = out.read_bytes(), out.stat().st_mtime_ns
+    caplog.set_level("INFO")
+    assert embed.run(options) == 0
+    assert "faces.npz is already complete" in caplog.text
+    for other in (dataclasses.replace(options, flip=True), dataclasses.replace(options, via_size=16)):
+        with pytest.raises(ConfigError, match=r"faces\.npz already exists and holds something else"):
+            embed.run(other)
+    assert (out.read_bytes(), out.stat().st_mtime_ns) == before
+    out.write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"faces\.npz already exists and holds something else"):
+        embed.run(options)
+    assert out.read_bytes() == b"mine"
 
 
 def test_options_reach_the_embedding_and_each_has_its_own_cache(make_faceset, weights_file):

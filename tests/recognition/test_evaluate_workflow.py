@@ -86,6 +86,13 @@ def test_same_question_is_answered_from_the_folder_another_is_refused(make_faces
     assert (tmp_path / "results" / "det.svg").read_bytes() == svg
 
 
+def test_a_pairs_file_that_is_not_there_is_named(make_faceset, weights_file, tmp_path):
+    faces = make_faceset("faces")
+    options = {"recognizer": [str(weights_file)], "out": tmp_path / "results", "pairs": tmp_path / "absent.txt"}
+    with pytest.raises(DataError, match=r"--pairs .*absent\.txt does not exist"):
+        evaluate.run(evaluate.Options(faces=faces.root, **options))
+
+
 def test_missing_pairs_are_an_error_until_allowed_and_then_counted(make_faceset, weights_file, tmp_path):
     faces = make_faceset("faces")
     pairs = _write_pairs(tmp_path / "missing.txt", extra_missing=1)

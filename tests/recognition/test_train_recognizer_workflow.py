@@ -92,6 +92,26 @@ def test_a_killed_run_goes_on_exactly(make_faceset, tmp_path, monkeypatch, kille
     assert (resumed / "run.json").stat().st_mtime_ns == before
 
 
+def test_people_count_epochs_from_1_and_hear_of_one_when_it_is_kept(make_faceset, tmp_path, monkeypatch, caplog):
+    from synthface.recognition.training_folder import TrainingFolder
+
+    def dies(self, state):
+        raise KeyboardInterrupt
+
+    people = make_faceset("train")
+    caplog.set_level("INFO")
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingFolder, "save_checkpoint", dies)
+        with pytest.raises(KeyboardInterrupt):
+            train_recognizer.run(_options(people, tmp_path / "run"))
+    assert not any("epoch 1 " in message for message in caplog.messages)
+    train_recognizer.run(_options(people, tmp_path / "run"))
+    told = [message.split()[1] for message in caplog.messages if message.startswith("  epoch ")]
+    assert told == ["1", "2", "3"]
+    kept = [json.loads(line)["epoch"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert kept == [0, 1, 2]
+
+
 def test_transfer_follows_the_teacher_without_labels(make_faceset, weights_file, tmp_path):
     from synthface.workflows.embed import embed_faceset
 

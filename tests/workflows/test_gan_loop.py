@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from synthface.data import FaceSet
 from synthface.workflows import train_gan
 from synthface.workflows.gan_training import watch
 from synthface.workflows.gan_training.first_process import on_first
+from synthface.workflows.gan_training.interruption import first_interrupt_waits
 from synthface.workflows.gan_training.loop import GanLoop
 from synthface.workflows.gan_training.origin import Origin
 
@@ -235,6 +237,48 @@ def _stop_after(monkeypatch: pytest.MonkeyPatch, ticks: int) -> Any:
 
     monkeypatch.setattr(GanLoop, "_record", stopping)
     return lambda: monkeypatch.setattr(GanLoop, "_record", record)
+
+
+def test_an_interruption_waits_for_the_step_and_loses_none(
+    tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(GanTrainer):
+        def step(self) -> StepMetrics:
+            if self.step_index == 2:
+                signal.raise_signal(signal.SIGINT)
+            return super().step()
+
+    options = _options(tiny_faceset, tmp_path / "run", tick_kimg=0.016, monitor=MonitorConfig(ticks=0))
+    train_gan.run(dataclasses.replace(options, out=tmp_path / "whole"))
+    with monkeypatch.context() as patched:
+        patched.setattr(gan.trainer, "GanTrainer", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_gan.run(options)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert [(line["step"], line.get("extra")) for line in _lines(options.out)] == [(2, None), (3, "tick")]
+    train_gan.run(dataclasses.replace(options, resume=True))
+    assert [line["step"] for line in _lines(options.out)] == [2, 3, 4, 6]
+    weights = [(tmp_path / run / "generator.safetensors").read_bytes() for run in ("whole", "run")]
+    assert weights[0] == weights[1]
+
+
+def test_a_second_interruption_does_not_wait() -> None:
+    with first_interrupt_waits() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.is_wanted
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_who_ignores_interruptions_goes_on_ignoring_them() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with first_interrupt_waits() as interruption:
+            signal.raise_signal(signal.SIGINT)
+        assert not interruption.is_wanted
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_that_was_stopped_can_be_drawn_from_and_begun_from(

@@ -233,6 +233,28 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
         load_generator(tmp_path / "absent.safetensors")
 
 
+def test_a_refusal_leaves_nothing_that_bars_its_remedy(model: Path, tmp_path: Path) -> None:
+    wanted = {"identities": "sampled", "classes": "0-2", "per_class": 1}
+    with pytest.raises(ConfigError, match=r"give --sample\.n_parents 12"):
+        _generate(model, tmp_path / "set", **wanted, distinct=UNFILTERED)
+    few = SampleConfig(12)
+    strict = DistinctConfig(fmr=1e-3, patience=1, images=1)
+    with pytest.raises(ConfigError, match=r"keep all with --distinct\.fmr 0"):
+        _generate(model, tmp_path / "set", **wanted, sample=few, distinct=strict)
+    assert list(tmp_path.iterdir()) == []
+    assert _generate(model, tmp_path / "set", **wanted, sample=few, distinct=UNFILTERED).n_identities == 3
+
+
+def test_a_set_that_was_begun_otherwise_is_refused_before_people_are_looked_for(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "set.partial").mkdir()
+    (tmp_path / "set.partial" / "settings.json").write_text('"other"')
+    monkeypatch.setattr(generate, "_people", lambda *_: pytest.fail("it looked for people"))
+    with pytest.raises(ConfigError, match="begun with other settings"):
+        _generate(model, tmp_path / "set", identities="mixed", classes="0-2", distinct=UNFILTERED)
+
+
 def test_classes_out_of_range(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="0 to 11"):
         _generate(model, tmp_path / "set", classes="0-12")

@@ -163,15 +163,18 @@ def test_a_folder_its_archive_and_its_shards_give_the_same_images(tmp_path):
     assert manifests.pop().count(b"\n") == 12
 
 
-def test_photos_in_no_folder_and_repeated_runs(tmp_path, capsys):
+def test_photos_in_no_folder_and_repeated_runs(tmp_path, capsys, caplog):
     photos = put(tmp_path / "photos", {f"Ann_{k}.png": coloured(k) for k in range(3)})
     command = ["prepare", str(photos), "--detector", "none", "--out"]
     assert main([*command, str(tmp_path / "a")]) == 0
     assert FaceSet.load(tmp_path / "a").identities == ("Ann_0", "Ann_1", "Ann_2")
+    assert any("no photo is in a person's folder" in line and "prefix" in line for line in caplog.messages)
     before = contents(tmp_path / "a")
     assert main([*command, str(tmp_path / "a")]) == 0  # again: nothing to do
     assert contents(tmp_path / "a") == before
+    caplog.clear()
     assert main([*command, str(tmp_path / "b"), "--flat-identity", "prefix"]) == 0
+    assert not any("folder" in line for line in caplog.messages)
     assert FaceSet.load(tmp_path / "b").identities == ("Ann",)
     assert main([*command, str(tmp_path / "a"), "--flat-identity", "prefix"]) == 3
     assert "made otherwise" in capsys.readouterr().err

@@ -4,10 +4,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from gan.identities import SampleConfig
 from synthface.cli import main
 from synthface.data import FaceSet, FaceSetWriter
-from synthface.workflows.split import MIN_SAMPLED
 
 ROLES = ("train", "holdout", "placebo")
 
@@ -54,16 +52,61 @@ def test_the_parts_are_disjoint_by_person_and_together_the_whole(faces, tmp_path
     assert "train         13 people" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("n_people", "warned"), [(47, True), (48, False)])
-def test_too_few_people_to_sample_from_are_warned_of(tmp_path, capsys, n_people, warned):
+def people_with(tmp_path, *n_images) -> FaceSet:
     with FaceSetWriter(tmp_path / "faces", kind="real", record={"command": "test", "versions": {}}) as writer:
-        for k in range(2 * n_people):
-            image, person = np.full((16, 16, 3), k, np.uint8), f"p{k // 2}"
-            writer.add(f"images/{person}/{k}.png", image, identity=person, source=f"{person}/{k}.jpg")
-        faces = writer.finish()
+        for person, n in enumerate(n_images):
+            for k in range(n):
+                image, path = np.full((16, 16, 3), person, np.uint8), f"p{person}/{k}"
+                writer.add(f"images/{path}.png", image, identity=f"p{person}", source=f"{path}.jpg")
+        return writer.finish()
+
+
+@pytest.mark.parametrize(
+    ("n_people", "advice"),
+    [
+        (48, None),
+        (47, "give it --identities sampled --sample.n_parents 31"),
+        (12, "give it --identities sampled --sample.n_parents 8"),
+        (9, "give it --identities mixed\n"),
+        (4, "give it --identities mixed --mixture.n_parents 3"),
+        (3, "too few to make new people from; add people"),
+    ],
+)
+def test_too_few_people_to_sample_from_are_warned_of(tmp_path, capsys, n_people, advice):
+    faces = people_with(tmp_path, *[2] * n_people)
     assert split(faces, tmp_path / "parts") == 0
-    assert ("'generate --identities sampled' needs 32 people" in capsys.readouterr().err) == warned
-    assert SampleConfig().n_parents == MIN_SAMPLED
+    told = capsys.readouterr().err
+    assert ("'generate --identities sampled' needs 32 people" in told) == (advice is not None)
+    assert (advice or "") in told
+
+
+def test_an_empty_placebo_is_warned_of(tmp_path, capsys):
+    faces = people_with(tmp_path, 2, 2, 3, 4, 5)
+    assert split(faces, tmp_path / "parts") == 0
+    advice = "split with --min-images 3 to another --out, which makes 2 people with 2 the placebo"
+    assert advice in capsys.readouterr().err
+    assert split(faces, tmp_path / "other", "--min-images", "3") == 0
+    assert "the placebo is empty" not in capsys.readouterr().err
+    assert FaceSet.load(tmp_path / "other" / "placebo").n_identities == 2
+
+
+def test_an_empty_placebo_of_people_alike_wants_others(tmp_path, capsys):
+    assert split(people_with(tmp_path, 2, 2, 2), tmp_path / "parts") == 0
+    told = capsys.readouterr().err
+    assert "so the placebo is empty; without one no audit passes: add people with fewer images\n" in told
+
+
+def test_as_many_people_as_photos_are_suspected_to_come_from_one_folder(tmp_path, capsys):
+    assert split(people_with(tmp_path, 1, 1, 1), tmp_path / "parts") == 3
+    assert "each of the 3 images shows another person" in (told := capsys.readouterr().err)
+    assert "give 'prepare' --flat-identity prefix" in told
+
+
+def test_the_set_itself_is_no_place_for_its_parts(faces, capsys):
+    assert split(faces, faces.root) == 3
+    told = capsys.readouterr().err
+    assert "is the FaceSet that is to be split; give another path" in told
+    assert "remove" not in told
 
 
 def test_splitting_again_changes_nothing_and_another_split_is_refused(faces, tmp_path, capsys):

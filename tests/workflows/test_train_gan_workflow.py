@@ -312,13 +312,56 @@ def test_only_what_was_asked_for_limits_a_run(preset: list[str]) -> None:
 
 def test_a_run_says_what_ended_it_and_what_comes_next(tmp_path: Path) -> None:
     options = _options(tmp_path / "faces", tmp_path / "run", kimg=20, minutes=90)
-    ended, following = describe_ending(Ending(20_000, 20_000), options)
+    ended, following = describe_ending(Ending(20_000, 20_000), options, 40)
     assert ended.startswith("20,000 images seen, ended by --kimg 20; generator: ")
     command = following.removeprefix("next: synthface generate ")
     assert command.startswith(f"--generator {options.out} ")
     assert parse_options("generate", generate, command.split()).distinct.fmr == 0
-    assert "ended by --minutes 90;" in describe_ending(Ending(19_992, 19_992), options)[0]
+    assert "ended by --minutes 90;" in describe_ending(Ending(19_992, 19_992), options, 40)[0]
     halfway = replace(options, training=replace(options.training, transition=TransitionConfig(end_kimg=30)))
-    assert "ends at 30,000 images; go on with --resume" in describe_ending(Ending(20_000, 20_000), halfway)[1]
+    assert "ends at 30,000 images; go on with --resume" in describe_ending(Ending(20_000, 20_000), halfway, 40)[1]
     doubt = Ending(20_000, 18_000, Finding("seed-collapse", "all alike", "another --seed"))
-    assert describe_ending(doubt, options)[1].endswith("or start again with another --seed")
+    assert describe_ending(doubt, options, 40)[1].endswith("or start again with another --seed")
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 3, 4, 7, 8, 13, 31, 32])
+def test_what_comes_next_can_be_done_with_so_few_people(tmp_path: Path, n_classes: int) -> None:
+    options = _options(tmp_path / "faces", tmp_path / "run")
+    following = describe_ending(Ending(20_000, 20_000), options, n_classes)[-1]
+    parsed = parse_options("generate", generate, following.removeprefix("next: synthface generate ").split())
+    assert (parsed.identities == "trained") == (n_classes < 3)
+    if parsed.identities != "trained":
+        assert len(generate._code(parsed, n_classes, 0)) == (4 if 4 <= n_classes < 8 else n_classes)
+
+
+def test_a_run_that_did_not_end_goes_on_with_resume_where_there_is_one(tmp_path: Path) -> None:
+    options = _options(tmp_path / "faces", tmp_path / "run")
+    assert train_gan.how_to_go_on(options) == "run the same command again"
+    (tmp_path / "run" / "samples").mkdir(parents=True)
+    assert train_gan.how_to_go_on(options) == "run the same command again with --resume"
+    assert train_gan.how_to_go_on(replace(options, resume=True)) == "run the same command again"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", ["1", "2"])
+def test_ctrl_c_keeps_every_step(tiny_faceset: Path, tmp_path: Path, devices: str) -> None:
+    # A tick that never ends: what is kept is kept by the interruption.
+    length = ["--kimg", "1.6", "--tick-kimg", "100", "--monitor.ticks", "0", "--devices", devices]
+    subprocess.run(_command(tiny_faceset, tmp_path / "whole", *length), check=True, capture_output=True, timeout=240)
+    run = tmp_path / "run"
+    process = subprocess.Popen(_command(tiny_faceset, run, *length), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (run / "checkpoint-good.pt").exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert told.splitlines()[-1].endswith(
+        "interrupted; run the same command again with --resume to go on where it stopped"
+    )
+    (line,) = _metrics(run)
+    assert 0 < line["seen_images"] < 1600
+    assert line["extra"] == "tick"
+    subprocess.run(_command(tiny_faceset, run, *length, "--resume"), check=True, capture_output=True, timeout=240)
+    assert (run / FILE_NAME).read_bytes() == (tmp_path / "whole" / FILE_NAME).read_bytes()

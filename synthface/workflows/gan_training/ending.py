@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gan.identities import flags_for_new_people
+
 if TYPE_CHECKING:
     from gan.health import Finding
     from synthface.workflows.train_gan import Options
@@ -23,8 +25,8 @@ class Ending:
     suspicion: "Finding | None" = None
 
 
-def describe_ending(ending: Ending, options: "Options") -> list[str]:
-    """Return the last lines of a run."""
+def describe_ending(ending: Ending, options: "Options", n_classes: int) -> list[str]:
+    """Return the last lines of a run on so many people."""
     from gan.weights import FILE_NAME
 
     file = options.out / FILE_NAME
@@ -40,8 +42,9 @@ def describe_ending(ending: Ending, options: "Options") -> list[str]:
         )
     if ending.suspicion is not None:
         lines.append(_warning(ending, ending.suspicion))
-    next_step = f"synthface generate --generator {options.out} --identities sampled --distinct.fmr 0 --classes 0-99"
-    return [*lines, f"next: {next_step} --out synthetic"]
+    new_people = flags_for_new_people(n_classes)
+    which = f"{new_people} --distinct.fmr 0 --classes 0-99 " if new_people else ""
+    return [*lines, f"next: synthface generate --generator {options.out} {which}--out synthetic"]
 
 
 def _limit(ending: Ending, options: "Options") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from synthface.core.errors import SynthfaceError, WeightsError
 from synthface.workflows.gan_training.ending import Ending
 from synthface.workflows.gan_training.first_process import on_first
+from synthface.workflows.gan_training.interruption import Interruption, first_interrupt_waits
 from synthface.workflows.gan_training.journals import GanJournals, describe_line
 from synthface.workflows.gan_training.pictures import write_pictures
 from synthface.workflows.gan_training.watch import timed
@@ -63,16 +64,18 @@ class GanLoop:
 
         Raises:
             SynthfaceError: the training failed once more than it may roll back.
+            KeyboardInterrupt: it was interrupted, in whichever process; the checkpoint is of the step in hand.
         """
         fabric = self.trainer.fabric
         with (
             _bar(self.options, self.trainer, self.progress["seconds"]) as bar,
             self._journals or contextlib.nullcontext(),
+            first_interrupt_waits() as interruption,
         ):
             on_first(fabric, self._keep_beginning)
             last = self._is_over()
             while not last:
-                line = self._tick(bar)
+                line = self._tick(bar, interruption)
                 grid = on_first(fabric, self._measure, line)
                 finding = fabric.broadcast(self._judge(line))
                 last = not finding and line["last"]
@@ -82,6 +85,8 @@ class GanLoop:
                 else:
                     on_first(fabric, self._record, line, grid)
                 fabric.barrier()
+                if not last and self.trainer.agree(interruption.is_wanted):
+                    raise KeyboardInterrupt
         return on_first(fabric, self._end)
 
     def _keep_beginning(self) -> None:
@@ -122,8 +127,8 @@ class GanLoop:
         minutes = self.progress["seconds"] / 60
         logger.info("going on after %d images, %.1f minutes", self.trainer.seen_images, minutes)
 
-    def _tick(self, bar: Any) -> Line:
-        """Train for one tick, or until a loss is no number; return its line of metrics."""
+    def _tick(self, bar: Any, interruption: Interruption) -> Line:
+        """Train for one tick, or until a loss is no number or the user interrupts; return its line of metrics."""
         from gan.trainer import mean_metrics
 
         options, trainer = self.options, self.trainer
@@ -133,8 +138,9 @@ class GanLoop:
             elapsed = time.monotonic() - started
             self._show(bar, elapsed)
             last = trainer.agree(self._is_over(elapsed))
+            interrupted = trainer.agree(interruption.is_wanted)
             diverged = not math.isfinite(steps[-1].loss_generator + steps[-1].loss_discriminator)
-            if last or diverged or trainer.seen_images % self._images_a_tick == 0:
+            if last or interrupted or diverged or trainer.seen_images % self._images_a_tick == 0:
                 break
         self.progress["seconds"] += elapsed
         return {

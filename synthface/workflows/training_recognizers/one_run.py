@@ -147,7 +147,6 @@ def _make_head(
 
 def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: FaceSet | None) -> dict[str, Any]:
     """Run the epochs that are left; return the last one's figures."""
-    from synthface.recognition.embedding_faults import embedding_faults
     from synthface.recognition.training import epoch_figures
 
     metrics = folder.metrics(trainer.next_epoch) if fabric.is_global_zero else []
@@ -168,12 +167,21 @@ def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: Face
             folder.append_metrics(figures)
             if options.keep_epochs:
                 _keep(folder, trainer, epoch)
-            logger.info("  %s", "  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-            for fault in embedding_faults(trainer.student.network, trainer.student.head, trainer.pixels):
-                logger.warning("after epoch %d %s", epoch + 1, fault)
         folder.save(fabric, trainer)
+        if fabric.is_global_zero:  # an epoch that was told of is not run again
+            _tell(figures, trainer)
         fabric.barrier()
     return figures
+
+
+def _tell(figures: dict[str, Any], trainer: Any) -> None:
+    """Log an epoch's figures and what is wrong with its embeddings; people count epochs from 1, the files from 0."""
+    from synthface.recognition.embedding_faults import embedding_faults
+
+    shown = figures | {"epoch": figures["epoch"] + 1}
+    logger.info("  %s", "  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
+    for fault in embedding_faults(trainer.student.network, trainer.student.head, trainer.pixels):
+        logger.warning("after epoch %d %s", shown["epoch"], fault)
 
 
 def _check_finite(reached: dict[str, float], fabric: Any, epoch: int) -> None:
