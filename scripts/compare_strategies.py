@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--augment", default="flip")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--loss", default="cosface")
-    parser.add_argument("--compile", action="store_true", help="pays for mobilefacenet, slows patchresnet")
+    parser.add_argument("--compile", action="store_true", help="pays in trainings of more than a few minutes")
     parser.add_argument("--no-half", action="store_true", help="train in float32")
     parser.add_argument("--quick", action="store_true", help="one epoch, one seed")
     return parser.parse_args()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
+FEWEST_MAXIMA = 10  # independent ones; a tail fitted to fewer errs downward
 _LARGEST_SHAPE = 0.25
 _SMALLEST_P = 1e-12  # no tail is known that far
 _FENCE = 10  # times the distance from median to upper quartile; a Gumbel variable is beyond it once in 10,000
@@ -21,15 +22,18 @@ class ChanceMaxima:
     lower end of its 99.8 % interval is used, and nothing below 0 (the Gumbel distribution), and the upper 95 % end of
     the scale, so that p errs upward, the more so the fewer maxima there are. A few
     maxima far off are people who really are in both sets, under two names; the fit leaves them out, the rank does not.
+    Of fewer than ten independent maxima the spread cannot be told, so nothing is said beyond their exact rank.
 
     Attributes:
         maxima: [K] sorted.
+        independent: how many of them are.
         location: of the fit.
         scale: of the fit.
         shape: k, from 0 to 0.25.
     """
 
     maxima: Scores
+    independent: int
     location: float
     scale: float
     shape: float
@@ -45,9 +49,10 @@ class ChanceMaxima:
         from scipy.special import gamma
 
         everything = np.sort(maxima)
+        apart = min(len(everything), independent or len(everything))
         ordered = _without_far_off(everything)
         n = len(ordered)
-        certain = min(n, independent or n)
+        certain = min(n, apart)
         rank = np.arange(n)
         b0, b1, b2 = (  # probability-weighted moments
             float(ordered.mean()),
@@ -62,14 +67,17 @@ class ChanceMaxima:
         wider = 1 + 1.645 * float(np.sqrt(0.8046 / certain))  # its asymptotic variance for k = 0
         if shape < 1e-6:
             scale = spread / np.log(2)
-            return cls(everything, b0 - np.euler_gamma * scale, wider * scale, 0.0)
+            return cls(everything, apart, b0 - np.euler_gamma * scale, wider * scale, 0.0)
         scale = spread * shape / ((1 - 2.0**-shape) * gamma(1 + shape))
-        return cls(everything, b0 - scale * (1 - gamma(1 + shape)) / shape, wider * scale, shape)
+        location = b0 - scale * (1 - gamma(1 + shape)) / shape
+        return cls(everything, apart, location, wider * scale, shape)
 
     def p_values(self, scores: Scores) -> Scores:
         """Return the chance of a best score at least as high: the rank among the maxima, or the tail beyond them."""
         n = len(self.maxima)
         rank = (1 + n - np.searchsorted(self.maxima, scores, side="left")) / (n + 1)
+        if self.independent < FEWEST_MAXIMA:
+            return np.maximum(rank, 1 / (self.independent + 1))
         return np.where(scores > self.maxima[-1], np.minimum(self.tail(scores), 1 / (n + 1)), rank)
 
     def tail(self, scores: Scores) -> Scores:

@@ -44,17 +44,16 @@ def claim_of(
     if outcome == "PASS":
         return _bound(gates, n_classes, linked_by, config)
     first = needs[0] if needs else "more data"
-    rest = f" and {len(needs) - 1} more" if len(needs) > 1 else ""
+    wanted = f"{len(needs)} things, first {first}" if len(needs) > 1 else first
     tested = any(gates[name].checks for name in _FOUND)
     looked = "No leak was shown, but the audit could not rule one out" if tested else "Nothing could be tested"
-    return f"{looked}: it needs {first}{rest}; {_power(gates)}{_faces(gates)}."
+    return f"{looked}: it needs {wanted}; {_power(gates)}{_faces(gates)}."
 
 
 def _bound(gates: dict[str, Gate], n_classes: int, linked_by: LinkedBy, config: AuditConfig) -> str:
-    recall = _recall(gates)
-    assert recall is not None  # V4 passed
-    assert recall.interval is not None
-    leaking = min(1.0, -math.log(1 - config.confidence) / (n_classes * recall.interval[0]))
+    found = [check.interval[0] for check in (_recall(gates), _planted_classes(gates)) if check and check.interval]
+    assert found  # V4 passed
+    leaking = min(1.0, -math.log(1 - config.confidence) / (n_classes * min(found)))
     linkage = "" if gates["A4"].applicable else "; label linkage was not applicable"
     if linked_by == "numbers":
         linkage = "; labels lead to people by equal running numbers only, which may be an accident"
@@ -69,13 +68,26 @@ def _recall(gates: dict[str, Gate]) -> Check | None:
     return next((check for check in gates["V4"].checks if check.key == "recall"), None)
 
 
+def _planted_classes(gates: dict[str, Gate]) -> Check | None:
+    """Return what was found of whole classes planted as images, if any could be planted."""
+    return next((check for check in gates["V4"].checks if check.key == "planted_class-100" and check.n), None)
+
+
 def _power(gates: dict[str, Gate]) -> str:
-    recall = _recall(gates)
-    if recall is None or recall.interval is None:
-        return "what the alarm finds is not known"
-    low, high = recall.interval
-    share = f"{recall.value:.1%} [{low:.1%}, {high:.1%}]"
-    return f"the alarm finds {share} of {recall.n} training people planted by other photos"
+    """Say what was found of either way of planting whole people; one alone could be the flattering one."""
+    recall, classes = _recall(gates), _planted_classes(gates)
+    told = []
+    if recall and recall.interval:
+        told.append(f"{_share(recall)} of {recall.n} training people planted by embeddings of their other photos")
+    if classes and classes.interval:
+        told.append(f"{_share(classes)} of {classes.n} planted as classes of images")
+    return f"the alarm finds {' and '.join(told)}" if told else "what the alarm finds is not known"
+
+
+def _share(check: Check) -> str:
+    assert check.interval is not None
+    low, high = check.interval
+    return f"{check.value:.1%} [{low:.1%}, {high:.1%}]"
 
 
 def _faces(gates: dict[str, Gate]) -> str:

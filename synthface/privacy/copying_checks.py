@@ -1,5 +1,7 @@
 """The checks of gate A6, from one recogniser's view."""
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ _FIT_PHOTOS = 5000  # of either side, to place the cells
 _PEOPLE_PER_CELL = 2 * MIN_CLUSTERS
 _DEALS = 99
 _DEALT_PEOPLE, _DEALT_PHOTOS, _DEALT_IMAGES = 400, 3000, 2000  # each deal takes some 15 ms
-_ROWS = 1024
+_ROWS, _COLUMNS = 1024, 8192  # photos compared at once: 40 MB
 
 
 def copying_checks(view: View) -> list[Check]:
@@ -165,11 +167,12 @@ def _to_people(pool: Gallery, queries: NDArray[np.float32]) -> NDArray[np.float3
 
 def _nearest_other(gallery: Gallery, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return for some photos the score of the nearest photo of another person."""
-    best = np.empty(len(rows))
+    best = np.full(len(rows), -np.inf)
     owners = gallery.owners
-    for begin in range(0, len(rows), _ROWS):
-        part = rows[begin : begin + _ROWS]
-        scores = gallery.vectors[part] @ gallery.vectors.T
-        scores[owners[part][:, None] == owners[None]] = -np.inf
-        best[begin : begin + len(part)] = scores.max(axis=1)
+    for begin, first in itertools.product(range(0, len(rows), _ROWS), range(0, len(owners), _COLUMNS)):
+        part, others = rows[begin : begin + _ROWS], slice(first, first + _COLUMNS)
+        scores = gallery.vectors[part] @ gallery.vectors[others].T
+        scores[owners[part][:, None] == owners[others]] = -np.inf
+        nearest = best[begin : begin + len(part)]
+        np.maximum(nearest, scores.max(axis=1), out=nearest)
     return best

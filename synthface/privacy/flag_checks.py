@@ -3,6 +3,7 @@
 import numpy as np
 
 from synthface.metrics.delong import delong_auc
+from synthface.privacy.chance import FEWEST_MAXIMA
 from synthface.privacy.flags import Alarm
 from synthface.privacy.image_alarm import Named
 from synthface.privacy.pareto_tail import ParetoTail
@@ -13,10 +14,12 @@ from synthface.privacy.view import View
 
 _FEWEST_EXCESSES = 30
 _NORMED_IMAGES = 20_000
+_MORE_CLASSES = f"at least {FEWEST_MAXIMA} classes, to tell a training person from a chance look-alike"
 
 
 def flag_check(flagged: int, n_classes: int, alarm: Alarm, view: View) -> Check:
-    """Return the check of gate A3: no class may be flagged."""
+    """Return the check of gate A3: no class may be flagged. Few classes leave it undecided."""
+    enough = n_classes >= FEWEST_MAXIMA
     return Check(
         recognizer=view.recognizer,
         key="flagged",
@@ -25,17 +28,21 @@ def flag_check(flagged: int, n_classes: int, alarm: Alarm, view: View) -> Check:
         value=flagged,
         rule="<=",
         threshold=0,
-        passed=flagged == 0,
+        passed=flagged == 0 if enough else None,
         baseline=0.0,
         n=n_classes,
         unit="classes",
         p_value=alarm.p_global,
-        need="the flagged classes taken out of the set, and an audit of what is left",
+        need="the flagged classes taken out of the set, and an audit of what is left" if enough else _MORE_CLASSES,
     )
 
 
 def image_check(named: Named, view: View) -> Check:
-    """Return the check of gate A3 for single images: none may be named, as planted ones are (V4)."""
+    """Return the check of gate A3 for single images: none may be named, as planted ones are (V4).
+
+    Images of one class are one observation of chance, so few classes leave this undecided too.
+    """
+    enough = len(view.classes) >= FEWEST_MAXIMA
     flagged = int(np.count_nonzero(named.person >= 0))
     return Check(
         recognizer=view.recognizer,
@@ -45,12 +52,14 @@ def image_check(named: Named, view: View) -> Check:
         value=flagged,
         rule="<=",
         threshold=0,
-        passed=flagged == 0,
+        passed=flagged == 0 if enough else None,
         baseline=0.0,
         n=len(view.synthetic),
         unit="synthetic images",
         p_value=named.p_global,
-        need="the flagged images taken out of the set (listed in audit.json), and an audit of what is left",
+        need="the flagged images taken out of the set (listed in audit.json), and an audit of what is left"
+        if enough
+        else _MORE_CLASSES,
     )
 
 

@@ -1,6 +1,7 @@
 """A3: which synthetic classes are nearer to a training person than chance look-alikes in the hold-out explain?"""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from synthface.privacy.chance import ChanceMaxima
 from synthface.privacy.multiple_testing import benjamini_hochberg
 
 Scores = NDArray[np.float64]
-_ROWS = 1024  # classes scored at once
+_ROWS, _COLUMNS = 1024, 4096  # classes, and people, that are scored at once: 50 MB
 
 
 @dataclass(frozen=True)
@@ -58,23 +59,24 @@ def raise_alarm(
         independent: how many of the rows are, where they are images: their number of classes.
     """
     n_parts = -(-len(train) // len(holdout))
-    order = rng.permutation(len(train))  # part by part, so that each part's scores lie side by side
+    order = rng.permutation(len(train))
     bounds = [round(len(train) * part / n_parts) for part in range(n_parts + 1)]
-    size = int(np.diff(bounds).max())
-    control = slice(len(train), len(train) + size)
-    columns = np.concatenate([order, len(train) + rng.permutation(len(holdout))])
-    real = np.concatenate([train, holdout])[columns]
-    centre, level = _mean(real), real.astype(np.float64) @ _mean(classes)  # of an average person, and class, with each
-    plain, own = (_Maxima(len(classes), bounds, control) for _ in range(2))
-    for begin in range(0, len(classes), _ROWS):
-        rows = slice(begin, min(begin + _ROWS, len(classes)))
-        scores = (classes[rows] @ real.T).astype(np.float64)
-        scores -= (classes[rows] @ centre)[:, None]
-        plain.take(rows, scores)
-        if len(classes) > 1:  # one class alone has no others to compare with
-            scores -= level
-            scores *= len(classes) / (len(classes) - 1)
-        own.take(rows, scores)
+    parts = [order[first:end] for first, end in itertools.pairwise(bounds)]
+    control = rng.permutation(len(holdout))[: max(map(len, parts))]
+    average_class = _mean(classes)
+    near_all = classes @ np.average([_mean(train), _mean(holdout)], axis=0, weights=[len(train), len(holdout)])
+    plain, own = (_Maxima(len(classes), n_parts + 1) for _ in range(2))
+    for part, people in enumerate([*parts, control]):
+        side = holdout if part == n_parts else train
+        for rows, some in _blocks(len(classes), people):
+            vectors = side[some]
+            scores = (classes[rows] @ vectors.T).astype(np.float64)
+            scores -= near_all[rows, None]
+            plain.take(rows, part, some, scores)
+            if len(classes) > 1:  # one class alone has no others to compare with
+                scores -= vectors.astype(np.float64) @ average_class
+                scores *= len(classes) / (len(classes) - 1)
+            own.take(rows, part, some, scores)
     maxima = ChanceMaxima.fit(plain.chance, independent)
     p_values = maxima.p_values(plain.best)
     adjusted = benjamini_hochberg(p_values.ravel()).reshape(p_values.shape)
@@ -83,7 +85,7 @@ def raise_alarm(
     return Alarm(
         p_values=p_values[every, nearest],
         adjusted=adjusted.min(axis=1),
-        person=order[plain.column[every, nearest]],
+        person=plain.person[every, nearest],
         p_global=float(benjamini_hochberg(own_p.ravel()).min()),
         chance=maxima,
         n_tests=p_values.size,
@@ -91,21 +93,36 @@ def raise_alarm(
 
 
 class _Maxima:
-    """Best scores of each class: among each part of the training people, and among as many hold-out people."""
+    """Best scores of each class so far: among each part of the training people, and, last, among the hold-out."""
 
-    def __init__(self, n_classes: int, bounds: list[int], control: slice) -> None:
-        self._bounds, self._control = bounds, control
-        self.best = np.empty((n_classes, len(bounds) - 1))
-        self.column = np.empty(self.best.shape, np.int64)
-        self.chance = np.empty(n_classes)
+    def __init__(self, n_classes: int, n_parts: int) -> None:
+        self._best = np.full((n_classes, n_parts), -np.inf)
+        self.person = np.zeros((n_classes, n_parts), np.int64)
 
-    def take(self, rows: slice, scores: Scores) -> None:
-        """Reduce [k, T + H] scores of some classes."""
-        self.chance[rows] = scores[:, self._control].max(axis=1)
-        for part, (first, end) in enumerate(itertools.pairwise(self._bounds)):
-            winner = first + scores[:, first:end].argmax(axis=1)
-            self.column[rows, part] = winner
-            self.best[rows, part] = scores[np.arange(len(winner)), winner]
+    @property
+    def best(self) -> Scores:
+        """[K, parts of the training people]."""
+        return self._best[:, :-1]
+
+    @property
+    def chance(self) -> Scores:
+        """[K] among as many hold-out people as the largest part has."""
+        return self._best[:, -1]
+
+    def take(self, rows: slice, part: int, people: NDArray[np.int64], scores: Scores) -> None:
+        """Take in [k, n] scores of some classes with some people of one part."""
+        winner = scores.argmax(axis=1)
+        score = scores[np.arange(len(winner)), winner]
+        better = score > self._best[rows, part]
+        self._best[rows, part] = np.where(better, score, self._best[rows, part])
+        self.person[rows, part] = np.where(better, people[winner], self.person[rows, part])
+
+
+def _blocks(n_classes: int, people: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Yield blocks of classes and people that are scored at once."""
+    for column in range(0, len(people), _COLUMNS):
+        for row in range(0, n_classes, _ROWS):
+            yield slice(row, min(row + _ROWS, n_classes)), people[column : column + _COLUMNS]
 
 
 def _mean(vectors: NDArray[np.float32]) -> Scores:

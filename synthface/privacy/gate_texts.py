@@ -36,10 +36,10 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "V4": (
         "Nearly every training person who was planted as a class was found, so a class that shows one would be too.",
         "Planted leaks went unfound too often; finding nobody would prove nothing.",
-        "Nobody could be planted, or too few, so nobody knows what the alarm misses.",
+        "What was planted, if anything, is too little to bound what the alarm misses.",
     ),
     "V5": (
-        "Nearly every image shows a face, and no training photo is the nearest of an unusual share of them.",
+        "Nearly every image shows a face, and no training photo that was given is nearest to unusually many of them.",
         "One training photo is nearest to many synthetic images. It may be a hub; look at it in the pairs.",
         "Not checked in full: hubs need the training photos, images without a face the detector.",
     ),
@@ -85,12 +85,12 @@ NOT_LOOKED_AT = "Nobody looked for faces in the images. Recognisers answer to an
 UNAUDITED = "Too many images show no face. What was measured of them says nothing about anybody, so they are unaudited."
 
 HOW_TO_DECIDE = {
-    "V1": "a hold-out, to test the recognisers on",
+    "V1": "a hold-out to test the recognisers on",
     "V2": "a hold-out: people of the same collection, put aside at random before training",
     "V3": "a placebo: real people who are neither in the training set nor in the hold-out",
     "V4": "training people with four or more photos, and a hold-out, to plant leaks and see whether they are found",
     "V5": "",
-    "A1": "the images themselves and the photos the generator was trained on, to look for copies",
+    "A1": "the photos the generator was trained on, as images, to look for copies of them in the set",
     "A2": "the photos the generator was trained on, and a hold-out",
     "A3": "the photos the generator was trained on, and a hold-out",
     "A4": "the photos the generator was trained on",

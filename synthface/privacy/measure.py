@@ -67,7 +67,7 @@ def measure(
         recognizer: under which to measure.
         config: the limits.
         search: compares every query with every photo.
-        rounds: which audit of the release this is; every one plants other people.
+        rounds: which audit of the release this is; each plants other people, or other photos of them.
     """
     view, result = View(inputs, recognizer, config, search), Measurement()
     train, holdout = view.train, view.holdout
@@ -150,7 +150,7 @@ def _flag(view: View, train: Gallery, holdout: Gallery, result: Measurement, rou
         flag_check(int(flagged.sum()), len(classes), alarm, view), image_check(named, view), *tail_check(view)
     ]  # fmt: skip
     rng = numpy_generator(config.seed, "audit", "plants", rounds)  # the same people and photos under every recogniser
-    people = choose_plants(train, config, rng)
+    people = choose_plants(train, config, rounds)
     if len(people):
         rows = split_photos(train, people, rng)
         result.plants_found = found_plants(train, holdout.templates, alarm, people, rows, config.flag_rate)

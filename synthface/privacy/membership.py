@@ -15,6 +15,7 @@ from synthface.privacy.verdict import Check, Interval
 
 Scores = NDArray[np.float64]
 _LOW_RATE = 1e-3
+_STEPS = 1000  # of the law of the threshold; more move a bound by less than one part in ten thousand
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,12 @@ def _rank_p(attacks: Sequence[Attack], permutations: int, rng: np.random.Generat
 
 def _low_false_positive_check(attack: Attack, config: AuditConfig, words: str, common: dict[str, Any]) -> Check:
     fpr, train, holdout = config.membership_fpr, attack.train, attack.holdout
-    rate = _rate_at(attack, fpr, config)
+    rate = _rate_at(attack, fpr)
     if rate is None:
         value, interval, passed, p = np.nan, None, None, None
     else:
-        found, allowed, interval = rate
+        found, allowed = rate
+        interval = rate_interval(found, len(train), allowed, len(holdout), fpr, config.confidence)
         value, passed = found / len(train), three_way(interval, config.max_membership_tpr)
         p = exceedance_p(found, len(train), allowed, len(holdout))
     return Check(
@@ -149,19 +151,19 @@ def _people_needed(rate: float, interval: Interval | None, n_train: int, n_holdo
         return (
             f"more training and hold-out people ({n_train} and {n_holdout} given), {aim}: it succeeds too often so far"
         )
+    # the half width shrinks with the square root of the number of people on both sides
     times = ((interval[1] - rate) / (config.max_membership_tpr - rate)) ** 2
-    return f"about {float(f'{n_train * times:.2g}'):.0f} training people ({n_train} given), {aim}"
+    train, holdout = (float(f"{n * times:.2g}") for n in (n_train, n_holdout))
+    return f"about {train:.0f} training and {holdout:.0f} hold-out people ({n_train} and {n_holdout} given), {aim}"
 
 
-def _rate_at(attack: Attack, fpr: float, config: AuditConfig) -> tuple[int, int, Interval] | None:
-    """Return training people found, hold-out people allowed, and the interval of the share found; or None."""
+def _rate_at(attack: Attack, fpr: float) -> tuple[int, int] | None:
+    """Return the number of training people found, and of hold-out people allowed; None where that is none."""
     allowed = int(fpr * len(attack.holdout))
     if allowed < 1:
         return None
     threshold = np.sort(attack.holdout)[-allowed - 1]
-    found = int(np.count_nonzero(attack.train > threshold))
-    low, high = clopper_pearson(found, len(attack.train), 2 * config.confidence - 1)
-    return found, allowed, (float(low), float(high))
+    return int(np.count_nonzero(attack.train > threshold)), allowed
 
 
 def _for_the_record(attack: Attack, config: AuditConfig, words: str, common: dict[str, Any]) -> list[Check]:
@@ -178,29 +180,33 @@ def _for_the_record(attack: Attack, config: AuditConfig, words: str, common: dic
             **reported,
         )
     ]
-    low = _rate_at(attack, _LOW_RATE, config)
+    low = _rate_at(attack, _LOW_RATE)
     if low is not None:
         checks.append(
             Check(
                 key="tpr_low",
                 statistic=f"true positive rate of that attack at a false positive rate of {_LOW_RATE:.1%} {words}",
                 value=low[0] / len(attack.train),
-                interval=low[2],
+                interval=rate_interval(
+                    low[0], len(attack.train), low[1], len(attack.holdout), _LOW_RATE, config.confidence
+                ),
                 baseline=_LOW_RATE,
                 n=len(attack.train),
                 unit="training people",
                 **reported,
             )
         )
-    rate = _rate_at(attack, config.membership_fpr, config)
+    rate = _rate_at(attack, config.membership_fpr)
     if rate is not None:
+        # both at the threshold as drawn: its true false positive rate follows the law behind Clopper and Pearson's end
+        lowest = clopper_pearson(rate[0], len(attack.train), 2 * config.confidence - 1)[0]
         highest = clopper_pearson(rate[1], len(attack.holdout), 2 * config.confidence - 1)[1]
         checks.append(
             Check(
                 key="epsilon",
                 statistic="lower bound of the epsilon of differential privacy that this attack allows "
                 f"at a false positive rate of {config.membership_fpr:.0%} {words}",
-                value=epsilon_lower(rate[2][0], highest),
+                value=epsilon_lower(lowest, highest),
                 baseline=0.0,
                 n=people,
                 unit="people",
@@ -227,12 +233,50 @@ def epsilon_lower(lowest_tpr: float, highest_fpr: float) -> float:
 def exceedance_p(found: int, n_train: int, allowed: int, n_holdout: int) -> float:
     """Return the chance that so many training people lie above all but ``allowed`` of the hold-out people.
 
-    They do if and only if at most ``allowed`` of the ``found + allowed`` largest scores are of the hold-out. The
-    interval of the rate takes the threshold as known; this does not.
+    They do if and only if at most ``allowed`` of the ``found + allowed`` largest scores are of the hold-out.
     """
     from scipy.stats import hypergeom
 
     return float(hypergeom.cdf(allowed, n_train + n_holdout, n_holdout, found + allowed))
+
+
+def rate_interval(
+    found: int, n_train: int, allowed: int, n_holdout: int, fpr: float, confidence: float
+) -> tuple[float, float]:
+    """Bound the true positive rate at a false positive rate, by a threshold that is drawn itself.
+
+    The threshold is the largest hold-out score but ``allowed``, so the false positive rate U that it truly has follows
+    Beta(allowed + 1, n_holdout - allowed). Where the ROC curve rises from (0, 0) ever less steeply, through (fpr, r),
+    it lies at U between r min(1, U / fpr) and r max(1, U / fpr): so many of ``n_train`` people are found at least, and
+    at most. Each end is the r that makes what was found just too few, or too many, for that binomial law averaged over
+    U; as every ROC curve of that shape lies between, neither covers less than ``confidence``.
+
+    Args:
+        found: training people above the threshold.
+        n_train: training people.
+        allowed: hold-out people above it.
+        n_holdout: hold-out people.
+        fpr: false positive rate at which to bound.
+        confidence: one-sided, at each end.
+
+    Source: after Clopper and Pearson, Biometrika 26 (1934) 404-413, whose interval this is for a known threshold.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import bdtr, bdtrc, betaincinv
+
+    levels = (np.arange(_STEPS) + 0.5) / _STEPS
+    slope = betaincinv(allowed + 1, n_holdout - allowed, levels) / fpr
+    fewest, most = np.minimum(slope, 1), np.maximum(slope, 1)
+
+    def too_few(rate: float) -> float:
+        return float(bdtr(found, n_train, rate * fewest).mean()) - (1 - confidence)
+
+    def too_many(rate: float) -> float:
+        return float(bdtrc(found - 1, n_train, np.minimum(rate * most, 1)).mean()) - (1 - confidence)
+
+    low = 0.0 if found == 0 else float(brentq(too_many, 0.0, 1.0))
+    high = 1.0 if too_few(1.0) >= 0 else float(brentq(too_few, 0.0, 1.0))
+    return low, high
 
 
 def three_way(interval: Interval, limit: float) -> bool | None:

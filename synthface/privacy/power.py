@@ -3,19 +3,36 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.core.seeds import numpy_generator
 from synthface.privacy.chance import centre
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.flags import Alarm
 from synthface.privacy.gallery import Gallery, unit
 
-_ROWS = 1024
+_CELLS = 4_000_000  # scores of plants with people held at once: 80 MB
 _MAX_PLANTS = 500
 
 
-def choose_plants(gallery: Gallery, config: AuditConfig, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the indices of training people with photos enough to plant half of them."""
+def people_of_round(n_eligible: int, n: int, rounds: int, seed: int) -> NDArray[np.int64]:
+    """Draw people to plant: other ones in each round while there are any who were not planted before.
+
+    Args:
+        n_eligible: people who can be planted.
+        n: people to draw; fewer where fewer are eligible.
+        rounds: which audit of the release this is, from 1.
+        seed: of the audit; all rounds go on along one order that depends on it alone.
+
+    Returns:
+        Indices of at most n of those eligible, in random order.
+    """
+    order = numpy_generator(seed, "planted people").permutation(n_eligible)
+    return np.roll(order, -(rounds - 1) * n)[:n]
+
+
+def choose_plants(gallery: Gallery, config: AuditConfig, rounds: int) -> NDArray[np.int64]:
+    """Return the indices of a round's training people, with photos enough to plant half of them."""
     eligible = np.flatnonzero(gallery.counts >= config.planted_photos)
-    return np.sort(rng.permutation(eligible)[:_MAX_PLANTS])
+    return np.sort(eligible[people_of_round(len(eligible), _MAX_PLANTS, rounds, config.seed)])
 
 
 def split_photos(gallery: Gallery, people: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -53,8 +70,9 @@ def found_plants(
     remaining = unit(whole - np.stack([vectors[rows].sum(axis=0) for rows in planted_rows]))
     real = np.concatenate([gallery.templates, holdout])
     found = np.zeros(len(people), dtype=bool)
-    for begin in range(0, len(people), _ROWS):
-        rows = slice(begin, min(begin + _ROWS, len(people)))
+    step = max(1, _CELLS // len(real))
+    for begin in range(0, len(people), step):
+        rows = slice(begin, min(begin + step, len(people)))
         scores = (planted[rows] @ real.T).astype(np.float64)
         own = np.arange(len(scores))
         scores[own, people[rows]] = np.einsum("nd,nd->n", planted[rows], remaining[rows])

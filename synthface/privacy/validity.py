@@ -90,7 +90,20 @@ def power_checks(results: Results, planted: Sequence[PlantOutcome], config: Audi
 
     A plant counts as found if any recogniser names it: any flag takes a class out.
     """
-    return [*_people_checks(results, config), *(_planted_check(outcome, config) for outcome in planted)]
+    checks = [*_people_checks(results, config), *(_planted_check(outcome, config) for outcome in planted)]
+    return [shown for check in checks for shown in (*_too_few(check, config), check)]
+
+
+def _too_few(check: Check, config: AuditConfig) -> list[Check]:
+    """Return the count of what was planted where that decides: the share beside it can look as if it were met."""
+    needed = config.planted_images if check.unit == "planted images" else config.planted_people
+    if check.passed is not None or check.n >= needed:
+        return []
+    statistic = f"{check.unit}, {needed} needed"
+    if check.key != "recall":
+        statistic += f": {KINDS[check.key.removeprefix('planted_')].words}"
+    count = replace(check, key=f"{check.key}_n", statistic=statistic, value=check.n, interval=None)
+    return [replace(count, rule=">=", threshold=needed)]
 
 
 def _people_checks(results: Results, config: AuditConfig) -> list[Check]:
@@ -102,8 +115,8 @@ def _people_checks(results: Results, config: AuditConfig) -> list[Check]:
     n, hits = len(found), int(found.sum())
     interval = clopper_pearson(hits, n, level)
     enough = n >= config.planted_people
-    passed = _is_bounded(interval, config.min_recall) if enough else None
-    if not enough:
+    passed = _judged(interval, enough=enough, least=config.min_recall)
+    if passed is None and not enough:
         need = (
             f"{config.planted_people} training people with {config.planted_photos} or more photos to plant ({n} have)"
         )
@@ -149,20 +162,28 @@ def _is_bounded(interval: Sequence[float], least: float) -> bool | None:
     return True if lower >= least else False if upper < least else None
 
 
+def _judged(interval: Sequence[float], *, enough: bool, least: float) -> bool | None:
+    """Say whether a share of plants is large enough; too few can show that it is not, but never that it is."""
+    passed = _is_bounded(interval, least)
+    return passed if enough or passed is False else None
+
+
 def _planted_check(outcome: PlantOutcome, config: AuditConfig) -> Check:
     kind = KINDS[outcome.kind]
     interval = outcome.interval(config.confidence)
     needed = config.planted_images if kind.unit == "images" else config.planted_people
+    enough = outcome.n >= needed
     passed: bool | None
     if kind.demand == "all":
-        rule, threshold, passed = ">=", 1.0, outcome.found == outcome.n
+        rule, threshold, passed = ">=", 1.0, outcome.found == outcome.n if enough else None
     elif kind.demand == "most":
-        rule, threshold, passed = "lower >=", config.min_recall, _is_bounded(interval, config.min_recall)
+        rule, threshold = "lower >=", config.min_recall
+        passed = _judged(interval, enough=enough, least=config.min_recall)
     else:
         rule, threshold, passed = "reported", np.nan, True
     need = ""
-    if kind.demand != "reported" and outcome.n < needed:
-        passed, need = None, f"{needed} {kind.unit} to plant of the kind '{kind.key}' ({outcome.n} could be)"
+    if passed is None and not enough:
+        need = f"{needed} {kind.unit} to plant ({outcome.words}; {outcome.n} could be)"
     elif passed is None:
         missed = outcome.n - outcome.found
         need = f"more {kind.unit} to plant than {outcome.n}: so few bound nothing ({outcome.words}; {missed} unfound)"

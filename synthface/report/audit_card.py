@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from synthface.report.audit_page import LIMITS, LINKED_BY, coarse, profile_words, worst_check
+from synthface.report.audit_page import LIMITS, LINKED_BY, profile_words, worst_check
+from synthface.report.coarse import coarse_gate, coarse_text
 from synthface.report.page import number, percent
 
 _OUTCOMES = {True: "passed", False: "failed", None: "undecided"}
@@ -29,7 +30,7 @@ def audit_card(result: Mapping[str, Any], provenance: Mapping[str, str]) -> str:
 def _lines(result: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator[str]:
     yield f"# Identity-leakage audit: {result['verdict']}"
     yield ""
-    yield str(result["claim"])
+    yield coarse_text(result["claim"])
     yield ""
     sizes = [
         f"{role}: {size['images']:,} images, {size['identities']:,} identities"
@@ -40,14 +41,17 @@ def _lines(result: Mapping[str, Any], provenance: Mapping[str, str]) -> Iterator
     if "train" in result["sizes"]:
         yield f"- labels lead to training people by {LINKED_BY[result['linked_by']]}"
     yield f"- limits: {profile_words(result)}"
-    rounds = result["remediation"]["rounds"] if result["remediation"] else 1
-    yield f"- audits against this hold-out: {rounds} of at most {result['config']['max_rounds']}"
+    if "holdout" in result["sizes"]:
+        rounds = result["remediation"]["rounds"] if result["remediation"] else 1
+        most = result["config"]["max_rounds"]
+        counted = f"audits of this set in its clean-up: {rounds} of at most {most}"
+        yield f"- {counted} (others against this hold-out are not counted)"
     yield from _list("What this audit cannot say", result.get("not_concluded", []))
     yield from ("", "## Gates", "")
     yield "| id | test | value | interval | n | limit | result |"
     yield "|---|---|---:|---:|---:|---:|---|"
     for gate in result["gates"].values():
-        yield _gate_row(coarse(gate))
+        yield _gate_row(coarse_gate(gate))
     if result.get("power"):
         yield from ("", "## Power: planted leaks that were found", "")
         yield "| planted | found | interval |"

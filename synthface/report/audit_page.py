@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface.report.audit_figures import power_plot, recognizer_plots
+from synthface.report.coarse import coarse, coarse_gate, coarse_text
 from synthface.report.page import image_uri, render_page
 
 _ROLES = {
@@ -76,19 +77,18 @@ def audit_page(
         versions: of the libraries.
         pairs: pictures for the private page.
         remarks: sentences to put under the claim.
-        public: leave out pictures and names, and coarsen every number and plot.
+        public: leave out pictures and names, and coarsen every figure, also those in sentences, and every plot.
     """
-    gates = [{**gate, "worst": worst_check(gate)} for gate in result["gates"].values()]
+    gates: list[Mapping[str, Any]] = list(result["gates"].values())
     tables = {name: result.get(name, []) for name in ("power", "people_slices", "class_slices")}
     if public:
-        gates, tables = (
-            coarse(gates),
-            coarse({**tables, "people_slices": without_small_groups(tables["people_slices"])}),
-        )
+        sentences = {"claim": coarse_text(result["claim"]), "needs": [coarse_text(need) for need in result["needs"]]}
+        result, gates = {**result, **sentences}, [coarse_gate(gate) for gate in gates]
+        tables = coarse({**tables, "people_slices": without_small_groups(tables["people_slices"])})
     return render_page(
         "audit.html",
         result=result,
-        gates=gates,
+        gates=[{**gate, "worst": worst_check(gate)} for gate in gates],
         panels=[
             {"recognizer": name, "plots": recognizer_plots(f"r{index}", item, public=public)}
             for index, (name, item) in enumerate(evidence.items())
@@ -122,15 +122,6 @@ def worst_check(gate: Mapping[str, Any]) -> Mapping[str, Any] | None:
     order = {False: 0, None: 1, True: 2}
     checks: Sequence[Mapping[str, Any]] = gate["checks"]
     return min(checks, key=lambda check: order[check["passed"]], default=None)
-
-
-def coarse(value: Any) -> Any:
-    """Round numbers below 1 to two significant digits: exact scores are themselves a way to query the training set."""
-    if isinstance(value, float):
-        return float(round(value)) if abs(value) >= 1 else float(f"{value:.2g}")
-    if isinstance(value, Mapping):
-        return {key: coarse(item) for key, item in value.items()}
-    return [coarse(item) for item in value] if isinstance(value, list) else value
 
 
 def without_small_groups(slices: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from synthface.core.errors import ConfigError
 from synthface.core.hashing import sha256_file, sha256_json
@@ -30,32 +30,34 @@ from synthface.workflows.auditing.inputs import (
     check_embeddings,
     check_files,
     check_images,
+    check_placebo,
     check_training_set,
     given_embeddings,
     label_map,
     label_map_missing,
+    set_facts,
     signatures_of,
     via_size,
+    warn_of_real_set,
 )
 from synthface.workflows.auditing.not_concluded import not_concluded
 from synthface.workflows.auditing.power import check_generator, plant_leaks, reconstruct_by
 from synthface.workflows.auditing.processes import fabric_of, first_process_first, search_of
+from synthface.workflows.auditing.public_names import by_public_name
+from synthface.workflows.auditing.remediation import remediation_of
 from synthface.workflows.auditing.report import (
     PRIVATE_PAGE,
     PUBLIC_PAGE,
-    RESULT,
     facts_of,
     power_row,
     remarks_on,
     write_audit,
 )
+from synthface.workflows.auditing.result import FORMAT, RESULT, VERSION
 from synthface.workflows.auditing.slicing import class_slices, people_slices
 from synthface.workflows.compute import Compute, is_first_process
 from synthface.workflows.embed import embed_faceset
 from synthface.workflows.existing_results import existing_results
-
-if TYPE_CHECKING:
-    from synthface.privacy.remediation import Remediation
 
 EXAMPLES = """
 synthface audit --synthetic synthetic --train split/train --holdout split/holdout --placebo split/placebo \\
@@ -74,7 +76,7 @@ class Options(Compute):
 
     Args:
         synthetic: FaceSet to be released.
-        recognizers: two or more recognisers of different making, by name or path.
+        recognizers: two or more recognisers of different making, by name or path; the reports say names alone.
         out: folder to write the result and the reports to.
         train: FaceSet that the generator was trained on.
         holdout: FaceSet of people drawn at random from the same pool, never used.
@@ -139,14 +141,18 @@ def run(options: Options) -> int:
         for role in ROLES
         if (path := getattr(options, role)) is not None
     }
+    if is_first_process():
+        warn_of_real_set(facesets["synthetic"])
     check_images(facesets)
     check_training_set(facesets)
+    check_placebo(facesets)
     check_generator(facesets, options.generator)
     identities = {name for faceset in facesets.values() for name in faceset.identities}
     attributes = read_attributes(options.attributes, identities)
     if is_first_process():
         check_files(facesets)
-    sets = embed_sets(facesets, options)
+    recognizers = by_public_name(options.recognizers)
+    sets = embed_sets(facesets, recognizers, options)
     record = run_record(
         "audit",
         {"gates": to_json(options.gates), "recognizers": options.recognizers},
@@ -157,7 +163,7 @@ def run(options: Options) -> int:
     if result is not None and any("the face detector" in need for need in result["needs"]):
         logger.warning("this answer is from before; where the face detector is installed now, give another --out")
     if result is None:
-        result = _audit(options, facesets, sets, attributes, record)
+        result = _audit(options, recognizers, facesets, sets, attributes, record)
     if not is_first_process():
         return 0
     print(f"{result['verdict']}: {result['claim']}")
@@ -169,20 +175,25 @@ def run(options: Options) -> int:
     return EXIT_CODES[result["verdict"]]
 
 
-def embed_sets(facesets: Mapping[str, FaceSet], options: Options) -> Sets:
+def embed_sets(facesets: FaceSets, recognizers: Mapping[str, str], options: Options) -> Sets:
     """Return the embeddings of every set under every recogniser: given, from the cache, or made now.
 
     Real faces are brought to the resolution of the release first.
+
+    Args:
+        facesets: by role.
+        recognizers: by public name.
+        options: of the command.
     """
     from synthface.recognition.catalogue import find_weights
 
-    weights = {name: find_weights(name).sha256 for name in options.recognizers} if options.embeddings else {}
+    weights = {name: find_weights(it).sha256 for name, it in recognizers.items()} if options.embeddings else {}
     given = given_embeddings(options.embeddings, facesets, weights)
     sets: Sets = {role: {} for role in facesets}
     for role, faceset in facesets.items():
-        for name in options.recognizers:
+        for name, recognizer in recognizers.items():
             side = via_size(role, facesets["synthetic"])
-            found = given.get(role, {}).get(name) or embed_faceset(faceset, name, compute=options, via_size=side)
+            found = given.get(role, {}).get(name) or embed_faceset(faceset, recognizer, compute=options, via_size=side)
             check_embeddings(found, faceset, f"what the cache holds for --{role} under {name}")
             sets[role][name] = found
     return sets
@@ -191,6 +202,7 @@ def embed_sets(facesets: Mapping[str, FaceSet], options: Options) -> Sets:
 def _provenance(facesets: dict[str, FaceSet], sets: Sets, options: Options) -> dict[str, str]:
     hashes = {
         **{f"{role} manifest": faceset.manifest_sha256 for role, faceset in facesets.items()},
+        **{f"{role} record": sha256_json(set_facts(faceset)) for role, faceset in facesets.items()},
         **{f"recogniser {name}": sha256 for name, sha256 in _weights_of(sets).items()},
         "gates": sha256_json(to_json(options.gates)),
     }
@@ -209,14 +221,18 @@ def _weights_of(sets: Sets) -> dict[str, str]:
 
 def _audit(
     options: Options,
+    recognizers: Mapping[str, str],
     facesets: dict[str, FaceSet],
     sets: Sets,
     attributes: Attributes,
     record: dict[str, Any],
 ) -> dict[str, Any]:
     from synthface.privacy import audit
+    from synthface.privacy.inputs import read_inputs
+    from synthface.privacy.label_check import check_people
 
-    config = options.gates
+    config, labels = options.gates, label_map(facesets)
+    check_people(read_inputs(sets, labels), config)  # what cannot be audited is refused before the hours of work
     remediation = remediation_of(facesets, _weights_of(sets))
     fabric = fabric_of(options)
     with first_process_first(fabric):
@@ -227,14 +243,14 @@ def _audit(
         sets,
         signatures,
         config,
-        lambda leaks: {name: embed_faceset(leaks, name, compute=options) for name in options.recognizers},
+        lambda leaks: {name: embed_faceset(leaks, given, compute=options) for name, given in recognizers.items()},
         rounds=remediation.rounds if remediation else 1,
         reconstruct=reconstruct_by(options.generator, fabric),
     )
     verdict = audit(
         **sets,
         config=config,
-        labels=label_map(facesets),
+        labels=labels,
         signatures=signatures,
         planted=planted,
         remediation=remediation,
@@ -248,17 +264,17 @@ def _audit(
     alarmed = verdict.flagged if verdict.gates["A3"].checks else None
     kinds = {role: faceset.kind for role, faceset in facesets.items()}
     result = {
-        "format": "synthface-audit",
-        "version": 3,
+        "format": FORMAT,
+        "version": VERSION,
         **verdict.to_json(),
         "flagged_images": [{"image": image, "why": why} for image, why in sorted(flagged_images.items())],
         "not_concluded": not_concluded(
-            facesets, options.recognizers, verdict.linked_by, acquired=acquisition is not None
+            facesets, list(recognizers), verdict.linked_by, acquired=acquisition is not None
         ),
         "power": [power_row(outcome, config.confidence) for outcome in planted],
         "people_slices": people_slices(facesets, sets, verdict.evidence, attributes, config.confidence),
         "class_slices": class_slices(facesets, sets, alarmed, attributes, config.confidence),
-        "recognizer_facts": {name: facts_of(name) for name in options.recognizers},
+        "recognizer_facts": {name: facts_of(given) for name, given in recognizers.items()},
         "kinds": kinds,
         "made_by": record,
     }
@@ -266,24 +282,3 @@ def _audit(
     if is_first_process():
         write_audit(options.out, result, verdict.evidence, facesets, remarks_on(kinds))
     return result
-
-
-def remediation_of(facesets: FaceSets, weights: Mapping[str, str]) -> "Remediation | None":
-    """Return what 'synthface clean' noted in the set that is audited, counted for this hold-out.
-
-    Args:
-        facesets: sets by role.
-        weights: SHA-256 of the weights of each recogniser, so that one used under another name is known again.
-    """
-    noted = facesets["synthetic"].info.get("remediation")
-    if noted is None:
-        return None
-    from synthface.privacy.remediation import Remediation
-
-    holdout = facesets["holdout"].manifest_sha256 if "holdout" in facesets else "none"
-    renamed = {name for name, sha256 in weights.items() if sha256 in noted.get("used_weights", [])}
-    return Remediation(
-        rounds=int(noted["audits"].get(holdout, 0)) + 1,
-        used_recognizers=tuple(sorted(renamed.union(noted["used_recognizers"]))),
-        log_sha256=str(noted["log_sha256"]),
-    )

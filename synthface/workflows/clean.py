@@ -15,7 +15,7 @@ from synthface.core.errors import AuditError, ConfigError, WeightsError
 from synthface.core.hashing import canonical_json, sha256_bytes
 from synthface.core.run_record import run_record
 from synthface.data import FaceRecord, FaceSet, FaceSetWriter
-from synthface.privacy.config import AuditConfig
+from synthface.workflows.auditing.processes import fabric_of, first_process_first
 from synthface.workflows.auditing.regenerate import regenerate
 from synthface.workflows.auditing.result import AuditResult, read_audit
 from synthface.workflows.compute import Compute, is_first_process
@@ -81,8 +81,9 @@ def run(options: Options) -> int:
     result = read_audit(options.audit)
     check_allowed(faceset, result, options.sealed, audits_again=options.audits_again)
     taken = choose(faceset, result, options.drop)
-    if is_first_process():
-        _write(faceset, result, taken, options)
+    with first_process_first(fabric_of(options)):  # the others audit what the first one writes
+        if is_first_process():
+            _write(faceset, result, taken, options)
     return _audit_again(result, options)
 
 
@@ -100,8 +101,7 @@ def check_allowed(faceset: FaceSet, result: AuditResult, sealed: str | None, *, 
             f"--sealed {sealed} has had a part in what was flagged; seal another, or audit without it first"
         )
     audits = audits_of(faceset, result)
-    limit = int(result.config["max_rounds"])
-    if audits >= limit:
+    if audits >= result.config.max_rounds:
         raise AuditError(
             f"{faceset.root} and the sets it comes from were audited {audits} times against this hold-out, the most "
             f"that is allowed; put other people aside, train without them and start again"
@@ -113,15 +113,16 @@ def _had_a_part(faceset: FaceSet, result: AuditResult, recognizer: str, *, neede
     from synthface.recognition.catalogue import find_weights
 
     before = faceset.info.get("remediation", {})
-    if recognizer in {*result.recognizers, *before.get("used_recognizers", [])}:
+    names = {*result.recognizers, *result.given, *before.get("used_recognizers", [])}
+    if recognizer in names:
         return True
     try:
-        sha256 = find_weights(recognizer, flag="--sealed").sha256
+        weights = find_weights(recognizer, flag="--sealed")
     except WeightsError:
         if needed:
             raise
         return False  # another machine has it, and its audit compares the weights
-    return sha256 in {*result.weights, *before.get("used_weights", [])}
+    return weights.name in names or weights.sha256 in {*result.weights, *before.get("used_weights", [])}
 
 
 def audits_of(faceset: FaceSet, result: AuditResult) -> int:
@@ -240,9 +241,9 @@ def _audit_again(result: AuditResult, options: Options) -> int:
             holdout=options.holdout,
             placebo=options.placebo,
             train_other=options.train_other,
-            recognizers=[*result.recognizers, *([options.sealed] if options.sealed else [])],
+            recognizers=[*result.given, *([options.sealed] if options.sealed else [])],
             out=options.report or options.out.with_name(options.out.name + "-audit"),
-            gates=AuditConfig(**result.config),
+            gates=result.config,
             device=options.device,
             devices=options.devices,
             nodes=options.nodes,

@@ -3,8 +3,8 @@
 Every image says in its XMP data that it was made by a trained algorithm, and which set it belongs to. The mark is put
 into the file as it was audited; without it, it is that file again, byte for byte ('synthface verify' looks). Beside
 the images stand manifest.jsonl, from which each can be made again, release.json, cards and SHA256SUMS. Without a PASS
-that belongs to this very set, nothing is released, unless the risk is acknowledged; the reason then stands on the
-cards.
+that belongs to this very set, under the limits of a profile, nothing is released, unless the risk is acknowledged; the
+reason then stands on the cards.
 """
 
 import json
@@ -48,7 +48,8 @@ class Options:
         card: what only the publisher can say on the cards.
         c2pa_certificate: PEM file with your certificate and its chain; every image then also gets a C2PA manifest.
         c2pa_key: PEM file with the private key of that certificate.
-        acknowledge_risk: release without a PASS, for this reason, which is printed on the cards.
+        acknowledge_risk: release without a PASS, or with one under changed limits, for this reason, which is printed on
+            the cards.
     """
 
     faceset: Path = field(metadata={"positional": True})

@@ -73,11 +73,12 @@ def _check_release(options: Options) -> tuple[Iterator[str], str]:
         release = ReleaseDescription.load(options.faceset)
     except DataError as error:
         return iter([str(error)]), ""
-    verdict = release.clearance.get("verdict")
-    risk = release.clearance.get("acknowledged")
+    verdict, risk = release.clearance["verdict"], release.clearance.get("acknowledged")
+    changed = ", ".join(release.clearance.get("changed_limits", {}))
     whole = (
         f"{options.faceset}: {release.n_images:,} images of {release.n_identities:,} identities as {release.format}, "
         f"all marked and as they were made; audit: {verdict}"
+        + (f" under changed limits ({changed})" if changed else "")
         + (", looked at" if options.audit else ("" if verdict == "not audited" else "; to look at it give --audit"))
         + (f"; released all the same: {risk}" if risk else "")
         + ("" if release.c2pa is None else f"; {_signed(release.c2pa)}")

@@ -43,7 +43,7 @@ def test_other_photos_of_training_people_fail(pool):
 def test_clean_release_of_a_large_pool_passes(make_pool, with_images):
     pool = make_pool(4, n_train=600, n_holdout=600, n_placebo=100)
     release = pool.release(pool.world.people(600), per_class=2)
-    config = AuditConfig(**FAST, max_residual=0.03)  # the default needs about 3,000 people a side
+    config = AuditConfig(**FAST, max_residual=0.03, max_membership_tpr=0.06)  # the defaults need thousands a side
     unseen = run(pool, release, config, **with_images(pool, release))
     assert unseen.verdict == "INCONCLUSIVE"  # nobody has looked for faces
     assert unseen.gates["V5"].kind == "validity"
@@ -64,7 +64,7 @@ def test_without_images_copies_are_not_looked_for_and_nothing_passes(pool):
     verdict = run(pool, pool.release(pool.world.people(50), prefix="new"))
     assert verdict.gates["A1"].passed is None
     assert verdict.gates["V4"].passed is None
-    assert any("the images themselves" in need for need in verdict.needs)
+    assert any("trained on, as images" in need for need in verdict.needs)
     assert any("images to plant" in need for need in verdict.needs)
 
 

@@ -1,5 +1,7 @@
 """Membership inference: attacks and their statistics against scipy and loops, and twice in an audit."""
 
+import bisect
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,7 +9,14 @@ from scipy import stats
 from synthface.privacy import AuditConfig, Embeddings, audit
 from synthface.privacy.attacks import calibrated, count_hits, hit_threshold, same_number_of_photos
 from synthface.privacy.gallery import build_gallery
-from synthface.privacy.membership import Attack, _people_needed, advantage, epsilon_lower, membership_checks
+from synthface.privacy.membership import (
+    Attack,
+    _people_needed,
+    advantage,
+    epsilon_lower,
+    membership_checks,
+    rate_interval,
+)
 
 SMALL = AuditConfig(permutations=2999, bootstraps=50, min_holdout=20)
 
@@ -60,6 +69,38 @@ def test_both_sides_are_cut_to_as_many_photos():
         assert np.unique(item.identities, return_counts=True)[1].tolist() == [3] * people
 
 
+@pytest.mark.parametrize("n_train", [2000, 10_000])
+@pytest.mark.parametrize("truth", [0.01, 0.03, 0.06])
+def test_bounds_of_the_rate_hold_though_the_threshold_is_drawn(truth, n_train):
+    """Normal scores, and the steepest curve that a true positive rate allows: the straight line from (0, 0)."""
+    n_holdout, fpr, draws = 500, 0.01, 4000
+    allowed = int(fpr * n_holdout)
+    generator, shift = rng(7), stats.norm.isf(fpr) - stats.norm.isf(truth)
+    at_threshold = np.sort(generator.random((draws, n_holdout)), axis=1)[:, allowed]  # its false positive rate
+
+    def interval(found):
+        return rate_interval(found, n_train, allowed, n_holdout, fpr, 0.95)
+
+    counts = range(n_train + 1)  # the ends rise with what is found
+    fewest = bisect.bisect_left(counts, True, key=lambda found: interval(found)[1] >= truth)
+    most = bisect.bisect_left(counts, True, key=lambda found: interval(found)[0] > truth) - 1
+    for rates in (stats.norm.sf(stats.norm.isf(at_threshold) - shift), truth * at_threshold / fpr):
+        found = generator.binomial(n_train, rates)
+        assert np.mean(found >= fewest) >= 0.943  # nominal .95, less two standard deviations of 4,000 draws
+        assert np.mean(found <= most) >= 0.943
+
+
+def test_the_rate_s_interval_is_clopper_and_pearson_s_where_the_threshold_is_known():
+    from synthface.metrics.intervals import clopper_pearson
+
+    for found in (0, 1, 24, 300):
+        ours = rate_interval(found, 300, 10**7, 10**9, 0.01, 0.95)
+        assert ours == pytest.approx(tuple(clopper_pearson(found, 300, 0.9)), rel=0.002)
+    low, high = rate_interval(24, 2000, 5, 500, 0.01, 0.95)
+    known = clopper_pearson(24, 2000, 0.9)
+    assert low < known.low < known.high < high
+
+
 def test_all_attacks_report_their_figures_and_a_null_passes():
     scores = [rng(seed).random(3000) for seed in range(4)]
     attacks = [Attack("", "similarity", scores[0], scores[1]), Attack("count", "counting", scores[2], scores[3])]
@@ -98,5 +139,6 @@ def test_it_says_how_many_people_it_takes():
         return _people_needed(rate, interval, 1000, n_holdout, AuditConfig())
 
     assert need(float("nan"), None, 60).startswith("at least 100 hold-out people (60 given)")
-    assert need(0.02, (0.01, 0.04)).startswith("about 4000 training people (1000 given)")  # half the width: four times
+    words = "about 4000 training and 2200 hold-out people (1000 and 554 given)"  # half the width: four times as many
+    assert need(0.02, (0.01, 0.04)).startswith(words)
     assert "more training and hold-out people" in need(0.04, (0.02, 0.06))

@@ -1,16 +1,20 @@
 """Planted leaks at embedding level: found where they are, not where they are not, and counted each by itself."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from synthface.privacy import AuditConfig, Embeddings, audit
+from synthface.privacy.claim import claim_of
+from synthface.privacy.gate_texts import TITLES, text_of
 from synthface.privacy.image_alarm import name_people
 from synthface.privacy.plant_search import search_plants
 from synthface.privacy.plants import KINDS, Plant, PlantOutcome, Plants
 from synthface.privacy.signatures import SIDE, ImageSignatures
 from synthface.privacy.validity import power_checks
+from synthface.privacy.verdict import Gate
 
 
 def unit(vectors):
@@ -152,23 +156,54 @@ def test_interval_is_clopper_and_pearsons():
         ("class-100", 59, 59, True),
         ("class-100", 59, 54, None),  # 54 of 59 may well be nine in ten
         ("class-100", 59, 30, False),
-        ("class-100", 20, 0, None),
+        ("class-100", 40, 9, False),  # too few, but more would not help
+        ("class-100", 20, 20, None),
     ],
 )
 def test_too_few_plants_leave_the_gate_undecided_and_unfound_ones_fail_it(kind, n, found, passed):
-    (check,) = power_checks({}, [PlantOutcome(kind, n, found, {})], AuditConfig())
+    *count, check = power_checks({}, [PlantOutcome(kind, n, found, {})], AuditConfig())
     assert check.passed is passed
     assert bool(check.need) == (passed is not True)
+    assert kind not in check.need.split("(")[0]  # words, not the key
+    assert len(count) == (n < 59 and passed is None)
+    if passed is False:
+        assert check.need.startswith("recognisers that find planted leaks better")
 
 
 @pytest.mark.parametrize(
-    ("n", "found", "passed"), [(59, 59, True), (58, 58, None), (59, 54, None), (59, 30, False), (5, 0, None)]
+    ("n", "found", "passed"),
+    [(59, 59, True), (58, 58, None), (59, 54, None), (59, 30, False), (5, 0, False), (5, 5, None)],
 )
 def test_people_planted_by_their_embeddings_are_judged_likewise(n, found, passed):
     measured = SimpleNamespace(plants_found=np.arange(n) < found)
     check = next(check for check in power_checks({"one": measured}, [], AuditConfig()) if check.key == "recall")
     assert check.passed is passed
     assert bool(check.need) == (passed is not True)
+
+
+def test_too_few_planted_people_are_shown_as_what_decides():
+    measured = SimpleNamespace(plants_found=np.ones(40, bool))
+    first = power_checks({"one": measured}, [], AuditConfig())[0]
+    assert (first.statistic, first.value, first.rule, first.threshold) == ("planted people, 59 needed", 40, ">=", 59)
+    assert first.passed is None
+    assert "too few" not in text_of("V4", None, measured=True)
+
+
+def test_the_claim_tells_of_both_ways_of_planting_people():
+    measured = SimpleNamespace(plants_found=np.ones(40, bool))
+    planted = [PlantOutcome("class-100", 40, 9, {})]
+    checks = tuple(power_checks({"one": measured}, planted, AuditConfig()))
+    gates = {name: Gate(id=name, title="", kind="leak", passed=None, text="") for name in TITLES}
+    gates["V4"] = replace(gates["V4"], checks=checks)
+    claim = claim_of("INCONCLUSIVE", gates, ("a hold-out", "b"), 50, "names", AuditConfig())
+    assert "of 40 training people planted by embeddings of their other photos" in claim
+    assert "22.5% [12.3%, 36.0%] of 40 planted as classes of images" in claim
+    assert "it needs 2 things, first a hold-out;" in claim
+
+
+def test_the_words_of_a_report_without_training_photos_claim_nothing_of_them():
+    assert "no training photo that was given" in text_of("V5", True, measured=True)
+    assert "images themselves" not in text_of("A1", None, measured=False)
 
 
 def test_kinds_ask_for_what_the_protocol_asks():

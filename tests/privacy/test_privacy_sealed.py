@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from synthface.privacy import AuditConfig, audit
+from synthface.privacy import AuditConfig, audit, power
+from synthface.privacy.gallery import Gallery
 from synthface.privacy.inputs import read_inputs
 from synthface.privacy.measure import measure
+from synthface.privacy.power import choose_plants, people_of_round
 from synthface.privacy.remediation import Remediation
 from synthface.privacy.sealed import sealed_gate, sealed_recognizers
 from synthface.privacy.search import search
@@ -86,7 +88,28 @@ def test_a_hold_out_wears_out(verdict):
     assert any("a new hold-out: this one was used 4 times" in check.need for check in gate.checks)
 
 
-def test_every_round_plants_other_people(pool, release):
+def test_every_round_plants_other_people_while_there_are_any():
+    first, second, third, fourth = (set(people_of_round(130, 50, k, seed=0).tolist()) for k in (1, 2, 3, 4))
+    assert [len(people) for people in (first, second, third, fourth)] == [50] * 4
+    assert not first & second
+    assert len(third - first - second) == 30
+    assert len(first | second | third) == 130
+    assert len(fourth & third) == 0
+    assert set(people_of_round(130, 50, 1, seed=1).tolist()) != first
+    assert sorted(people_of_round(20, 50, 2, seed=0).tolist()) == list(range(20))
+
+
+def test_planted_people_have_photos_enough(monkeypatch):
+    counts = np.array([3, 4, 9, 20, 2, 5, 4, 6])
+    starts = np.cumsum(counts) - counts
+    gallery = Gallery(np.zeros((counts.sum(), 2), np.float32), np.arange(counts.sum()), counts.astype(np.str_), starts)
+    monkeypatch.setattr(power, "_MAX_PLANTS", 3)
+    first, second = (set(choose_plants(gallery, CONFIG, rounds).tolist()) for rounds in (1, 2))
+    assert first | second == {1, 2, 3, 5, 6, 7}
+    assert not first & second
+
+
+def test_every_round_plants_other_photos(pool, release):
     roles = {"synthetic": release, "train": pool.train, "holdout": pool.holdout}
     inputs = read_inputs(roles, None)
     blurred = AuditConfig(permutations=99, bootstraps=50, min_holdout=50, flag_rate=1e-2)  # so that some are missed

@@ -1,15 +1,18 @@
 """The audit's statistics against scipy, scikit-learn, closed forms and naive loops."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from synthface.privacy import copying_checks, flags
 from synthface.privacy.chance import ChanceMaxima
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.excess import residual_risk
 from synthface.privacy.flags import raise_alarm
+from synthface.privacy.gallery import Gallery, unit
 from synthface.privacy.linkage import measure_linkage
 from synthface.privacy.membership import exceedance_p
 from synthface.privacy.multiple_testing import benjamini_hochberg, holm
@@ -197,9 +200,6 @@ def test_a_few_real_matches_do_not_blunt_the_tail_but_stay_in_the_rank():
 
 
 def test_alarm_names_the_planted_class_and_person():
-    def unit(x):
-        return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-
     train, holdout, classes = (unit(rng(k).standard_normal((n, 64))) for k, n in enumerate((300, 120, 80)))
     classes[5] = unit(train[[33]] + 0.03 * rng(9).standard_normal((1, 64)))
     alarm = raise_alarm(classes, train, holdout, rng())
@@ -207,6 +207,38 @@ def test_alarm_names_the_planted_class_and_person():
     assert np.flatnonzero(alarm.adjusted <= 0.05).tolist() == [5]
     assert alarm.person[5] == 33
     assert AuditConfig().flag_rate == 0.05
+
+
+def test_alarm_is_the_same_in_small_blocks(monkeypatch):
+    train, holdout, classes = (unit(rng(k).standard_normal((n, 32))) for k, n in enumerate((90, 40, 30)))
+    whole = raise_alarm(classes, train, holdout, rng(3))
+    monkeypatch.setattr(flags, "_ROWS", 7)
+    monkeypatch.setattr(flags, "_COLUMNS", 11)
+    blocks = raise_alarm(classes, train, holdout, rng(3))
+    np.testing.assert_array_equal(blocks.person, whole.person)
+    np.testing.assert_allclose(blocks.chance.maxima, whole.chance.maxima, atol=1e-6)
+    np.testing.assert_allclose(blocks.p_values, whole.p_values, rtol=1e-4)
+    np.testing.assert_allclose(blocks.p_global, whole.p_global, rtol=1e-4)
+
+
+def test_alarm_s_memory_does_not_grow_with_the_photos():
+    classes = unit(rng(0).standard_normal((flags._ROWS, 8)))
+    photos = unit(rng(1).standard_normal((5 * flags._COLUMNS, 8)))
+    tracemalloc.start()
+    raise_alarm(classes, photos, photos[::-1], rng(2))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * 12 * flags._ROWS * flags._COLUMNS  # a block as float32 and as float64 takes 12 bytes a score
+
+
+def test_nearest_other_person_against_a_loop(monkeypatch):
+    vectors = unit(rng(5).standard_normal((40, 8)))
+    gallery = Gallery(vectors, np.arange(40), np.arange(10).astype(np.str_), np.arange(0, 40, 4))
+    rows = np.array([0, 3, 17, 22, 39])
+    naive = [max(float(vectors[r] @ vectors[k]) for k in range(40) if k // 4 != r // 4) for r in rows]
+    monkeypatch.setattr(copying_checks, "_ROWS", 2)
+    monkeypatch.setattr(copying_checks, "_COLUMNS", 3)
+    np.testing.assert_allclose(copying_checks._nearest_other(gallery, rows), naive, atol=1e-6)
 
 
 def test_statistics_of_the_same_people_meet_the_same_deals():

@@ -14,12 +14,12 @@ from synthface.workflows import audit
 def sets(tmp_path, monkeypatch):
     """A folder with train, holdout and placebo of 40 people each; embedding is stood in for.
 
-    Every recogniser has weights of its own, but "copy of NAME" has those of NAME.
+    Every recogniser has weights of its own, but "copy of NAME" has those of NAME. A path is called by its last part.
     """
 
     def known(name, flag="--recognizer"):
         sha256 = sha256_of(name.removeprefix("copy of "))
-        return SimpleNamespace(name=name, sha256=sha256, description={"trained_on": "patterns"})
+        return SimpleNamespace(name=name.rpartition("/")[2], sha256=sha256, description={"trained_on": "patterns"})
 
     monkeypatch.setattr(audit, "embed_faceset", fake_embed)
     monkeypatch.setattr(audit, "acquire", lambda facesets: Acquisition((), 0.0))  # patterns are no faces

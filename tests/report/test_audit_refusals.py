@@ -9,6 +9,7 @@ from drawn_people import SIDE, drawn, fake_embed, make, make_new
 from synthface.cli import main
 from synthface.core.hashing import sha256_file
 from synthface.data import Embeddings, FaceSet, FaceSetWriter
+from synthface.workflows.auditing.inputs import warn_of_real_set
 
 
 @pytest.fixture
@@ -92,6 +93,38 @@ def test_one_person_in_two_sets(refused, sets):
     make(sets, "again", {"Real train 03": "other photos"})
     line = refused("--placebo", str(sets / "again"))
     assert "1 identities are in both train and placebo (first: Real train 03)" in line
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Make what takes hours fail."""
+    from synthface.workflows import audit
+
+    def work(*_, **__):
+        raise AssertionError("refused too late")
+
+    for name in ("signatures_of", "acquire", "plant_leaks"):
+        monkeypatch.setattr(audit, name, work)
+
+
+def test_what_contradicts_itself_is_refused_before_the_work(refused, sets, no_work):
+    make(sets, "again", {"Real train 03": "other photos"})
+    assert "1 identities are in both train and placebo" in refused("--placebo", str(sets / "again"))
+
+
+def test_a_placebo_of_one_photo(refused, sets, no_work, monkeypatch):
+    make(sets, "one", {"Somebody": "somebody"}, photos=1)
+    monkeypatch.setattr("synthface.workflows.audit.embed_sets", None)
+    assert f"--placebo {sets / 'one'} holds 1 photos; give two or more" in refused("--placebo", str(sets / "one"))
+
+
+def test_a_real_set_in_the_place_of_the_synthetic_one_is_named(sets, caplog):
+    warn_of_real_set(FaceSet.load(sets / "train"))
+    assert f"--synthetic {sets / 'train'} is a FaceSet of real photos" in caplog.text
+    caplog.clear()
+    make_new(sets, 4)
+    warn_of_real_set(FaceSet.load(sets / "synthetic"))
+    assert not caplog.text
 
 
 def test_embeddings_of_another_recogniser(refused, sets):

@@ -1,13 +1,16 @@
 """Cleaning: what goes, what is logged, who may not have a say, how often, and the audit afterwards."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from drawn_people import GATES, make, options, sha256_of
+from told_audit import told_audit
 
 from synthface.core.errors import AuditError, ConfigError, WeightsError
 from synthface.core.hashing import sha256_bytes, sha256_file
+from synthface.core.run_record import to_json
 from synthface.data import FaceSet
 from synthface.recognition import catalogue
 from synthface.workflows import audit, clean
@@ -24,20 +27,15 @@ def flagged_set(sets):
 
 def write_audit(folder, faceset, classes, images, name="audit"):
     (folder / name).mkdir()
-    result = {
-        "verdict": "FAIL",
-        "recognizers": ["one"],
-        "config": {field: getattr(GATES, field) for field in GATES.__dataclass_fields__},
-        "flagged": classes,
-        "flagged_images": [{"image": image, "why": "copy of a training photo"} for image in images],
-        "made_by": {
-            "inputs": {
-                "synthetic manifest": faceset.manifest_sha256,
-                "recogniser one": sha256_of("one"),
-                "holdout manifest": FaceSet.load(folder / "holdout").manifest_sha256,
-            }
-        },
-    }
+    result = told_audit(
+        faceset.manifest_sha256,
+        verdict="FAIL",
+        config=to_json(GATES),
+        flagged=classes,
+        flagged_images=[{"image": image, "why": "copy of a training photo"} for image in images],
+    )
+    holdout = FaceSet.load(folder / "holdout").manifest_sha256
+    result["made_by"]["inputs"] |= {"recogniser one": sha256_of("one"), "holdout manifest": holdout}
     (folder / name / "audit.json").write_text(json.dumps(result))
 
 
@@ -48,6 +46,56 @@ def run(folder, **changes):
 
 def paths(faceset):
     return {record.path for record in faceset.records}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_no_process_audits_before_the_first_one_has_written(flagged_set, monkeypatch, is_first):
+    steps = []
+    fabric = SimpleNamespace(is_global_zero=is_first, barrier=lambda: steps.append("all are here"))
+    monkeypatch.setenv("RANK", str(int(not is_first)))
+    monkeypatch.setattr(clean, "fabric_of", lambda _: fabric)
+    monkeypatch.setattr(clean, "_write", lambda *_: steps.append("written"))
+    monkeypatch.setattr(clean, "_audit_again", lambda *_: steps.append("audited"))
+    run(flagged_set)
+    assert steps == [*(["written"] if is_first else []), "all are here", "audited"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"config": {}}, r"'config.alpha' is missing, unknown or of another type"),
+        ({"config": {**to_json(GATES), "max_lies": 1}}, r"'config.max_lies' is missing, unknown"),
+        ({"config": {**to_json(GATES), "max_rounds": "3"}}, r"max_rounds is '3'"),
+        ({"version": 2}, "the version of audit.json is 2, this synthface reads 3"),
+        ({"flagged_images": [3]}, r"'flagged_images.\*.image'"),
+        ({"recognizers": ["two"]}, "'made_by.inputs.recogniser two'"),
+        ({"made_by": {"inputs": {}, "config": {}}}, "'made_by.inputs.synthetic manifest'"),
+        ({"format": "other"}, "holds no valid audit.json; make it"),
+    ],
+)
+def test_a_damaged_audit_is_refused_by_file_and_field(flagged_set, damage, message):
+    file = flagged_set / "audit" / "audit.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | damage))
+    with pytest.raises(AuditError, match=message) as refusal:
+        run(flagged_set)
+    assert "audit.json" in str(refusal.value)
+    assert str(flagged_set / "audit") in str(refusal.value)
+
+
+def test_recognisers_are_found_again_where_they_were(flagged_set, monkeypatch):
+    """An audit calls them by name; the next one needs the paths."""
+    file = flagged_set / "audit" / "audit.json"
+    result = json.loads(file.read_text())
+    result["made_by"]["config"]["recognizers"] = ["runs/one"]
+    file.write_text(json.dumps(result))
+    monkeypatch.setattr(audit, "run", lambda options: options.recognizers)
+    roles = {role: flagged_set / role for role in ("train", "holdout")}
+    for sealed in ("one", "runs/one", "elsewhere/one"):
+        with pytest.raises(AuditError, match="has had a part"):
+            run(flagged_set, sealed=sealed, **roles)
+    assert run(flagged_set, sealed="three", **roles) == ["runs/one", "three"]
+    noted = FaceSet.load(flagged_set / "cleaned").info["remediation"]
+    assert noted["used_recognizers"] == ["one"]
 
 
 def test_classes_go_as_a_whole_and_the_rest_stays_byte_for_byte(flagged_set, capsys):

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from synthface.report.audit_card import audit_card
 from synthface.report.audit_page import PairPicture, audit_page, without_small_groups
+from synthface.report.coarse import coarse_text
 from synthface.report.contact_sheet import contact_sheet
 from synthface.report.figures import BLUE, ORANGE, cmc_figure, density_figure, log_roc_figure
 from synthface.report.page import image_uri, number, percent
@@ -126,6 +128,50 @@ def test_public_page_shows_no_names_pictures_or_exact_scores(page_arguments):
     assert "0.78" in html
     assert "0.7812" not in html
     assert "0.781" not in html
+
+
+def test_no_hold_out_no_count_of_audits_and_no_real_faces_no_warning(page_arguments):
+    result = page_arguments["result"]
+    assert "audits of this set" not in audit_page(**page_arguments, public=False) + audit_card(result, {})
+    assert "It shows real faces" in audit_page(**page_arguments, public=False)
+    page_arguments["pairs"] = []
+    assert "shows real faces" not in audit_page(**page_arguments, public=False)
+    result["sizes"]["holdout"] = result["sizes"].pop("train")
+    for text in (audit_page(**page_arguments, public=True), audit_card(result, {})):
+        assert "audits of this set in its clean-up" in text
+        assert "others against this hold-out are not counted" in text
+    del result["sizes"]["holdout"]
+    assert "Keep this page" not in audit_page(**page_arguments, public=False)
+
+
+def test_no_exact_figure_is_left_in_a_sentence_for_the_public(page_arguments):
+    result = page_arguments["result"]
+    words = "p of guessing (AUC 0.509 [0.484, 0.534]), C_T -12.34"
+    told = check(False, statistic=words, need="0.8765 would do", value=0.5)
+    result["gates"]["A4"] = gate("A4", False, [told]) | {"text": "Correlation 0.9137."}
+    result |= {"claim": "the alarm finds 97.6% [95.1%, 99.3%]", "needs": ["above 0.8765"]}
+    page_arguments["evidence"] = {}  # no drawings, which are full of figures
+    public = audit_page(**page_arguments, public=True)
+    card = audit_card(result, {})
+    for text in (public, card):
+        assert not any(figure in text for figure in ("0.509", "0.484", "12.34", "0.8765", "0.9137", "97.6", "95.1"))
+        assert "98% [95%, 99%]" in text
+    assert "p of guessing (AUC 0.51 [0.48, 0.53]), C_T -12" in public
+    assert "97.6% [95.1%, 99.3%]" in audit_page(**page_arguments, public=False)
+
+
+@pytest.mark.parametrize(
+    ("exact", "rough"),
+    [
+        ("AUC 0.509, p = 2.31e-05.", "AUC 0.51, p = 2.3e-05."),
+        ("at most 0.37% of 1,234 classes", "at most 0.37% of 1,234 classes"),
+        ("12.7 by chance", "13 by chance"),
+        ("net-0.255x and net_v1.255 of version 1.2.34", "net-0.255x and net_v1.255 of version 1.2.34"),
+        ("from 0.255-0.375 in models/0.255", "from 0.255-0.375 in models/0.255"),
+    ],
+)
+def test_figures_in_sentences_are_rounded_and_names_are_not(exact, rough):
+    assert coarse_text(exact) == rough
 
 
 def test_small_groups_are_hidden_with_one_more_so_that_nobody_can_subtract():

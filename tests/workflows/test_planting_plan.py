@@ -50,12 +50,20 @@ def test_every_kind_is_planted_as_often_as_asked(train, synthetic):
     assert len(kinds["class-100"]) == len(kinds["other-photo"]) == 5
 
 
-def test_classes_are_made_of_the_most_photographed_and_never_of_all_photos(train, synthetic):
-    plan = plan_plants(train, synthetic, 3, CONFIG)
+def test_classes_are_made_of_people_with_photos_enough_and_never_of_all_photos(train, synthetic):
+    plan = plan_plants(train, synthetic, 3, dataclasses.replace(CONFIG, planted_people=6))
     classes = {plant.person: plant.paths for plant in by_kind(plan)["class-100"]}
-    assert set(classes) == {f"person {k:02d}" for k in (1, 2, 3, 4, 5)}
-    assert [len(classes[f"person {k:02d}"]) for k in (1, 2, 3, 4, 5)] == [10, 6, 4, 4, 3]
-    assert len(plan.withheld) == 27
+    assert set(classes) == {f"person {k:02d}" for k in (1, 2, 3, 4, 5, 6)}
+    assert [len(classes[f"person {k:02d}"]) for k in (1, 2, 3, 4, 5, 6)] == [10, 6, 4, 4, 3, 2]
+    assert len(plan.withheld) == 29
+
+
+def test_people_are_drawn_whatever_the_number_of_their_photos(train, synthetic):
+    configs = [dataclasses.replace(CONFIG, seed=seed, planted_people=1) for seed in range(60)]
+    plans = [plan_plants(train, synthetic, 3, config) for config in configs]
+    drawn = collections.Counter(plant.person for plan in plans for plant in by_kind(plan)["class-100"])
+    assert set(drawn) == {f"person {k:02d}" for k in (1, 2, 3, 4, 5, 6)}
+    assert max(drawn.values()) < 25  # 10 expected of each
 
 
 def test_copies_are_of_photos_that_are_searched(train, synthetic):
@@ -117,6 +125,16 @@ def test_plans_are_repeatable_and_fresh_in_each_round(train, synthetic):
     again = plan_plants(train, synthetic, 3, CONFIG, rounds=2)
     other = plan_plants(train, synthetic, 3, dataclasses.replace(CONFIG, seed=1))
     assert again.withheld != first.withheld != other.withheld
+
+
+def test_rounds_plant_classes_of_other_people_while_there_are_enough(train, synthetic):
+    config = dataclasses.replace(CONFIG, planted_people=3)  # of six who have photos enough
+    plans = [plan_plants(train, synthetic, 3, config, rounds=rounds) for rounds in (1, 2, 3)]
+    first, second, third = ({plant.person for plant in by_kind(plan)["class-100"]} for plan in plans)
+    assert len(first) == len(second) == 3
+    assert not first & second
+    assert third == first  # none are left
+    assert plans[2].withheld != plans[0].withheld  # but other photos of them
 
 
 def test_planted_images_are_of_the_release_s_size_and_rows_lead_to_them(train, synthetic, monkeypatch, tmp_path):

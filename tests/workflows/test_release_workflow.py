@@ -9,18 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from told_audit import told_audit
 
 from synthface.cli import main
 from synthface.core.errors import AuditError
 from synthface.core.hashing import sha256_bytes
+from synthface.core.run_record import to_json
 from synthface.data import FaceSet
 from synthface.data.content_credentials import CredentialSigner, read_credential, without_credential
 from synthface.data.formats import open_source
 from synthface.data.images import encode_png
 from synthface.data.marks import DIGITAL_SOURCE_TYPE, mark_file, read_mark, unmark_file
+from synthface.privacy import AuditConfig
 from synthface.workflows import release
 from synthface.workflows.releasing import checking, writing
 from synthface.workflows.releasing.writing import files_below
+
+GATE = {"id": "A4", "title": "a gate", "applicable": True}
 
 
 @pytest.fixture
@@ -30,15 +35,8 @@ def synthetic(tmp_path: Path, write_faceset: Callable[..., Path]) -> Path:
 
 def _audit(folder: Path, verdict: str, manifest: str, **changes: Any) -> Path:
     folder.mkdir()
-    told = {"title": "a gate", "text": "what it found", "applicable": True, "checks": [], "needs": []}
-    gates = {
-        "A2": {"id": "A2", "kind": "leak", "passed": verdict == "PASS", **told},
-        "V5": {"id": "V5", "kind": "warning", "passed": False, **told},
-    }
-    made_by = {"inputs": {"synthetic manifest": manifest}}
     page = b"<p>public"
-    result = {"verdict": verdict, "claim": "No class flagged.", "gates": gates, "made_by": made_by}
-    result |= {"public_page_sha256": sha256_bytes(page), **changes}
+    result = told_audit(manifest, **{"verdict": verdict, "public_page_sha256": sha256_bytes(page), **changes})
     (folder / "audit.json").write_text(json.dumps(result))
     (folder / "report_public.html").write_bytes(page)
     (folder / "report.html").write_text("<p>private")
@@ -82,9 +80,9 @@ def test_a_pass_of_another_set_does_not_count(synthetic: Path, tmp_path: Path) -
         release.run(release.Options(faceset=synthetic, audit=audit, out=tmp_path / "release"))
 
 
-@pytest.mark.parametrize("changes", [{}, {"public_page_sha256": None}])
+@pytest.mark.parametrize("changes", [{}, {"public_page_sha256": "0" * 64}])
 def test_a_page_that_the_audit_did_not_write_stays_at_home(
-    synthetic: Path, tmp_path: Path, changes: dict[str, None]
+    synthetic: Path, tmp_path: Path, changes: dict[str, str]
 ) -> None:
     audit = _audit(tmp_path / "audit", "PASS", FaceSet.load(synthetic).manifest_sha256, **changes)
     if not changes:
@@ -107,6 +105,72 @@ def test_an_acknowledged_risk_stands_on_the_card(synthetic: Path, tmp_path: Path
     card = (tmp_path / "release" / "README.md").read_text()
     assert reason in card
     assert "not audited" in card
+
+
+def test_a_pass_under_changed_limits_says_so_everywhere(
+    synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "a hold-out of forty people is all there is"
+    limits = {"config": to_json(AuditConfig(min_holdout=10))}
+    audit = _audit(tmp_path / "audit", "PASS", FaceSet.load(synthetic).manifest_sha256, **limits)
+    out = tmp_path / "release"
+    release.run(release.Options(faceset=synthetic, audit=audit, out=out, acknowledge_risk=reason))
+    clearance = json.loads((out / "release.json").read_text())["clearance"]
+    assert clearance["acknowledged"] == reason
+    assert clearance["changed_limits"] == {"min_holdout": [500, 10]}
+    for name in ("README.md", "DATASHEET.md", "MODEL_CARD.md", "croissant.json", "CITATION.cff"):
+        text = (out / name).read_text().replace("''", "'")  # as YAML writes an apostrophe
+        assert "PASS under changed limits (min_holdout 10, default 500)" in text, name
+        assert f"Released on a PASS under changed limits, at the publisher's own risk; reason given: {reason}" in text
+    capsys.readouterr()
+    assert main(["verify", str(out), "--audit", str(audit)]) == 0
+    shown = capsys.readouterr().out
+    assert f"audit: PASS under changed limits (min_holdout), looked at; released all the same: {reason}" in shown
+
+
+@pytest.mark.parametrize("limits", [AuditConfig(seed=3), AuditConfig.strict()])
+def test_a_pass_under_the_limits_of_a_profile_needs_no_reason(
+    synthetic: Path, tmp_path: Path, limits: AuditConfig
+) -> None:
+    audit = _audit(
+        tmp_path / "audit", "PASS", FaceSet.load(synthetic).manifest_sha256, config=to_json(limits), claim="AUC 0.5234."
+    )
+    for name, reason in (("without", None), ("with", "a reason that is not needed")):
+        release.run(release.Options(faceset=synthetic, audit=audit, out=tmp_path / name, acknowledge_risk=reason))
+        clearance = json.loads((tmp_path / name / "release.json").read_text())["clearance"]
+        assert clearance["acknowledged"] is None
+        assert clearance["changed_limits"] == {}
+        assert clearance["claim"] == "AUC 0.52."  # as coarse as on the audit's page
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("clearance", None, "clearance"),
+        ("clearance", "x", "clearance"),
+        ("clearance", {}, "clearance.verdict"),
+        ("clearance", {"verdict": "PASS", "changed_limits": 3}, "clearance.changed_limits"),
+        ("c2pa", "x", "c2pa"),
+        ("c2pa", {}, "c2pa.signer"),
+        ("set_id", None, "set_id"),
+        ("manifest_sha256", 5, "manifest_sha256"),
+        ("n_images", "6", "n_images"),
+        ("generator", [], "generator"),
+    ],
+)
+def test_a_damaged_description_is_told_by_file_and_field(
+    synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str, value: Any, named: str
+) -> None:
+    out = tmp_path / "release"
+    release.run(release.Options(faceset=synthetic, out=out, acknowledge_risk="a test of what verify finds"))
+    told = json.loads((out / "release.json").read_text())
+    (out / "release.json").write_text(json.dumps(told | {field: value}))
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 1
+    assert f"{out / 'release.json'} is damaged ('{named}' is missing" in capsys.readouterr().out
+    del told[field]
+    (out / "release.json").write_text(json.dumps(told))
+    assert main(["verify", str(out)]) == 1  # another file than in SHA256SUMS, if nothing else
 
 
 @pytest.mark.parametrize("encoding", ["keep", "jpeg", "webp"])
@@ -358,12 +422,18 @@ def test_the_cards_say_that_images_were_encoded_after_the_audit(
     [
         ({"gates": ["A4"]}, "holds no valid audit.json"),
         ({"gates": {"A4": "passed"}}, "holds no valid audit.json"),
-        ({"gates": {"A4": {"kind": "leak", "passed": False}}}, "says PASS, but not of gate A4"),
-        ({"gates": {"V5": {"kind": "validity", "passed": None}}}, "says PASS, but not of gate V5"),
+        ({"gates": {"A4": {**GATE, "kind": "leak", "passed": False}}}, "says PASS, but not of gate A4"),
+        ({"gates": {"V5": {**GATE, "kind": "validity", "passed": None}}}, "says PASS, but not of gate V5"),
         ({"gates": {}}, "says PASS, but not of gate V1 or any other"),
         ({"kinds": {"train": "synthetic"}}, "--train was no set of real photos"),
         ({"remediation": {"log_sha256": "ab" * 32}}, "knows of another cleaning"),
-        ({"differences": {"min_holdout": [500, 1]}}, r"passed under changed limits \(min_holdout\)"),
+        ({"config": to_json(AuditConfig(min_holdout=1))}, r"passed under changed limits \(min_holdout\)"),
+        ({"recognizers": ["/somebody/net.onnx"]}, r"calls a recogniser by its path \(/somebody/net.onnx\)"),
+        ({"version": 2}, r"the version of audit.json is 2, this synthface reads 3"),
+        ({"config": {}}, r"'config\.alpha' is missing"),
+        ({"config": {**to_json(AuditConfig()), "profile": []}}, r"'config\.profile' is missing, unknown"),
+        ({"config": {**to_json(AuditConfig()), "alpha": 7.0}}, r"no valid audit.json \(audit gate alpha is 7.0"),
+        ({"sizes": {"train": 3}}, r"'sizes\.\*\.images' is missing"),
     ],
 )
 def test_a_pass_that_its_own_file_contradicts_clears_nothing(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from synthface.report.cards import words
 from synthface.report.cards.facts import ReleaseFacts
 
 
@@ -25,7 +26,7 @@ def citation(facts: ReleaseFacts) -> bytes:
         value["url"] = stated.url
     told = [f"Licence of the data set: {stated.licence}."] if stated.licence else []
     if facts.acknowledged:
-        told.append(f"Released without a PASS of the identity-leakage audit; reason given: {facts.acknowledged}")
+        told.append(f"Identity-leakage audit: {words.outcome(facts)}. {words.risk(facts)}")
     if told:
         value["abstract"] = " ".join(told)
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=2**16).encode()

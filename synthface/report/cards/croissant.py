@@ -76,7 +76,7 @@ def _description(facts: ReleaseFacts) -> str:
     return (
         f"{facts.n_images:,} face images of {facts.n_identities:,} labels, {facts.width}x{facts.height} pixels, "
         f"IPTC digital source type {words.SOURCE_TYPE}, set id {facts.set_id}. {words.people(facts)} "
-        f"Identity-leakage audit: {facts.verdict}. {facts.claim}"
+        f"Identity-leakage audit: {words.outcome(facts)}. {facts.claim}"
     )
 
 

@@ -1,7 +1,7 @@
 """What the documents of a release are filled from: plain values, which flags can set and tests can make."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -84,7 +84,8 @@ class ReleaseFacts:
         encoded_anew: what the release encoded the audited images as, such as "JPEG, quality 95"; None if it kept them.
         verdict: of the audit, or "not audited".
         claim: the audit's one sentence.
-        acknowledged: the reason given for releasing without a PASS.
+        changed_limits: limits of the audit that are of no profile: (default, here) by name.
+        acknowledged: the reason given for releasing without a PASS, or with one under changed limits.
         audit_sha256: hash of the audit.json.
         files: the files of the release but for single images and these documents: ``manifest.jsonl`` in any format,
             and the shards, parquet files or ``train.rec``, ``train.idx`` and ``property``.
@@ -110,6 +111,7 @@ class ReleaseFacts:
     encoded_anew: str | None = None
     verdict: str = "not audited"
     claim: str = "No audit was made."
+    changed_limits: Mapping[str, Sequence[float]] = field(default_factory=dict)
     acknowledged: str | None = None
     audit_sha256: str | None = None
     files: tuple[ReleaseFile, ...] = ()

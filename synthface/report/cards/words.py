@@ -93,6 +93,21 @@ def audited_training_is_the_generators(facts: ReleaseFacts) -> bool | None:
     return None if trained_on is None or audited is None else trained_on == audited
 
 
+def outcome(facts: ReleaseFacts) -> str:
+    """Return the verdict, with the limits that it was reached under where they are of no profile."""
+    if not facts.changed_limits:
+        return facts.verdict
+    changed = [f"{name} {here:g}, default {default:g}" for name, (default, here) in facts.changed_limits.items()]
+    return f"{facts.verdict} under changed limits ({'; '.join(changed)})"
+
+
+def risk(facts: ReleaseFacts) -> str:
+    """Return that the set was released at the publisher's own risk, and why, as far as a reason was given."""
+    how = "on a PASS under changed limits" if facts.verdict == "PASS" else "without a PASS of the audit"
+    reason = f"; reason given: {facts.acknowledged}" if facts.acknowledged else ""
+    return _sentence(f"Released {how}, at the publisher's own risk{reason}")
+
+
 def audit_limits(facts: ReleaseFacts) -> list[str]:
     """Return what the audit cannot say; nothing where there was none."""
     if facts.audit is None:
@@ -102,9 +117,9 @@ def audit_limits(facts: ReleaseFacts) -> list[str]:
 
 def personal_information(facts: ReleaseFacts) -> list[str]:
     """Return what a data-protection officer asks first."""
-    lines = [people(facts), training(facts), f"Identity-leakage audit: {facts.verdict}. {facts.claim}"]
+    lines = [people(facts), training(facts), f"Identity-leakage audit: {outcome(facts)}. {facts.claim}"]
     if facts.acknowledged:
-        lines.append(f"Released without a PASS. Reason given by the publisher: {facts.acknowledged}")
+        lines.append(risk(facts))
     lines.append(
         "Class numbers and identity codes in the manifest lead to people only together with the manifest of the "
         "training photos, which is no part of the release; keep the two apart."

@@ -1,5 +1,6 @@
 """What an audit is given, checked against its own manifests before anything is concluded from it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from synthface.workflows.progress import track
 
 if TYPE_CHECKING:
     from synthface.privacy.signatures import ImageSignatures
+
+logger = logging.getLogger(__name__)
 
 ROLES = ("synthetic", "train", "holdout", "placebo", "train_other")
 _ALIGNED_SIDE = 112
@@ -60,6 +63,26 @@ def check_images(facesets: FaceSets) -> None:
                     f"--{_flag(role)} {record.path} is also in --{_flag(other)}; no photo may be in two sets, split "
                     "them again"
                 )
+
+
+def warn_of_real_set(synthetic: FaceSet) -> None:
+    """Name a likely mix-up before the hours of work; auditing real people is of use as an experiment only."""
+    if synthetic.kind == "real":
+        logger.warning(
+            "--synthetic %s is a FaceSet of real photos: were two sets mixed up? The answer is that of an experiment",
+            synthetic.root,
+        )
+
+
+def check_placebo(facesets: FaceSets) -> None:
+    """Refuse a placebo of one photo: scores are also counted in the spread of those with its photos.
+
+    Raises:
+        AuditError: there are fewer than two.
+    """
+    placebo = facesets.get("placebo")
+    if placebo is not None and len(placebo) < 2:
+        raise AuditError(f"--placebo {placebo.root} holds {len(placebo)} photos; give two or more, or leave it out")
 
 
 def check_training_set(facesets: FaceSets) -> None:
@@ -147,6 +170,16 @@ def given_embeddings(files: Sequence[Path], facesets: FaceSets, weights: Mapping
         check_embeddings(embeddings, facesets[roles[0]], f"--embeddings {path}")
         found.setdefault(roles[0], {})[names[0]] = embeddings
     return found
+
+
+def set_facts(faceset: FaceSet) -> dict[str, object]:
+    """Return what an audit reads of a FaceSet beside its manifest: another answer may follow from another value."""
+    info = faceset.info
+    made_by = info.get("made_by", {})
+    return {
+        **{key: info.get(key) for key in ("kind", "generator", "remediation")},
+        **{key: made_by.get(key) for key in ("command", "seed", "inputs")},
+    }
 
 
 def label_map(facesets: FaceSets) -> dict[str, str] | None:

@@ -8,6 +8,7 @@ from synthface.core.seeds import numpy_generator
 from synthface.data import FaceSet
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.plants import KINDS
+from synthface.privacy.power import people_of_round
 
 MORPHS = {kind.key: kind.strength for kind in KINDS.values() if kind.key.startswith("morph-")}
 _COPIES = ("verbatim", "recompressed", "downsampled", *MORPHS, "reconstructed")
@@ -77,12 +78,13 @@ def plan_plants(
         synthetic: the release, whose classes are leaked into.
         n_partners: faces that morphs can be blended with.
         config: seed, number of plants, and photos that a person needs for a class of other photos.
-        rounds: which audit of the release this is; each gets fresh plants.
+        rounds: which audit of the release this is; each plants classes of other people while there are enough, and
+            draws photos anew.
         reconstructed: whether there is a generator to draw training photos with.
     """
     rng = numpy_generator(config.seed, "plants", rounds)
     class_rng = numpy_generator(config.seed, "plants", rounds, "classes")
-    others = _other_photos(train, config, rng)
+    others = _other_photos(train, config, rounds, rng)
     withheld = {row for rows in others.values() for row in rows}
     images: list[PlannedImage] = []
     plants: list[PlannedPlant] = []
@@ -105,16 +107,14 @@ def plan_plants(
     return Plan(tuple(images), tuple(plants), frozenset(train.records[row].path for row in withheld))
 
 
-def _other_photos(train: FaceSet, config: AuditConfig, rng: np.random.Generator) -> dict[str, list[int]]:
-    """Return rows of up to half the photos of the most photographed people; the rest stay to be searched against."""
+def _other_photos(train: FaceSet, config: AuditConfig, rounds: int, rng: np.random.Generator) -> dict[str, list[int]]:
+    """Return rows of up to half the photos of a round's people; the rest stay to be searched against."""
     photos: dict[str, list[int]] = {}
-    for row in rng.permutation(len(train)).tolist():  # people with equally many photos in random order, and photos too
+    for row in rng.permutation(len(train)).tolist():
         photos.setdefault(train.records[row].identity, []).append(row)
-    enough = [name for name in photos if len(photos[name]) >= config.planted_photos]
-    ranked = sorted(enough, key=lambda name: -len(photos[name]))
-    return {
-        name: photos[name][: min(len(photos[name]) // 2, _MAX_OTHER_PHOTOS)] for name in ranked[: config.planted_people]
-    }
+    enough = sorted(name for name in photos if len(photos[name]) >= config.planted_photos)
+    drawn = [enough[k] for k in people_of_round(len(enough), config.planted_people, rounds, config.seed)]
+    return {name: photos[name][: min(len(photos[name]) // 2, _MAX_OTHER_PHOTOS)] for name in drawn}
 
 
 def _leaking_classes(

@@ -30,7 +30,7 @@ def plant_leaks(
         signatures: of their images.
         config: the limits.
         embed: embeds the planted images under every recogniser.
-        rounds: which audit of the release this is; each gets fresh plants.
+        rounds: which audit of the release this is; each plants other people while there are any.
         reconstruct: draws training photos by the generator of the release, to plant these too.
     """
     if not {"train", "holdout"} <= set(sets):

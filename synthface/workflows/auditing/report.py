@@ -1,6 +1,5 @@
 """What an audit writes: the result, its schema, two pages and a card."""
 
-import html
 import importlib.resources
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +10,14 @@ from synthface.core.hashing import sha256_file
 from synthface.core.run_record import write_json
 from synthface.data import FaceSet
 from synthface.workflows.auditing.inputs import FaceSets
+from synthface.workflows.auditing.result import RESULT
 
 if TYPE_CHECKING:
     from synthface.privacy.evidence import Evidence
     from synthface.privacy.plants import PlantOutcome
     from synthface.report.audit_page import PairPicture
 
-RESULT, SCHEMA, CARD = "audit.json", "audit.schema.json", "audit.md"
+SCHEMA, CARD = "audit.schema.json", "audit.md"
 PRIVATE_PAGE, PUBLIC_PAGE = "report.html", "report_public.html"
 
 
@@ -48,19 +48,9 @@ def write_audit(
         private = audit_page(result, evidence, pairs=pictures, public=False, **common)
         public = audit_page(result, evidence, public=True, **common)
         (folder / PRIVATE_PAGE).write_text(private, encoding="utf-8")
-        card = audit_card(result, record["inputs"])
-        for name, text in ((PUBLIC_PAGE, public), (CARD, card)):
-            (folder / name).write_text(_without_folders(text, result["recognizers"]), encoding="utf-8")
+        (folder / PUBLIC_PAGE).write_text(public, encoding="utf-8")
+        (folder / CARD).write_text(audit_card(result, record["inputs"]), encoding="utf-8")
         write_json(folder / RESULT, result | {"public_page_sha256": sha256_file(folder / PUBLIC_PAGE)})
-
-
-def _without_folders(text: str, recognizers: list[str]) -> str:
-    """Return a text for others, in which recognisers given by their paths go by their files' names."""
-    for number, given in enumerate(recognizers, start=1):
-        if "/" in given or "\\" in given:
-            name = f"recogniser {number} ({Path(given.replace(chr(92), '/')).name})"
-            text = text.replace(html.escape(given), html.escape(name)).replace(given, name)
-    return text
 
 
 def _pictures(result: Mapping[str, Any], evidence: "Evidence", facesets: FaceSets) -> list["PairPicture"]:

@@ -14,8 +14,9 @@ from synthface.data.faceset import MANIFEST, FaceRecord, read_manifest
 from synthface.data.formats import Item, open_source
 from synthface.data.marks import DIGITAL_SOURCE_TYPE, read_mark
 from synthface.data.untrusted import safe_name
+from synthface.workflows.auditing.result import RESULT, read_result
 from synthface.workflows.progress import track
-from synthface.workflows.releasing.clearance import AUDIT_FILE, audited_manifest, read_audit_file
+from synthface.workflows.releasing.clearance import audited_manifest
 from synthface.workflows.releasing.description import RELEASE, SUMS, ReleaseDescription
 from synthface.workflows.releasing.marked_items import audited_line, unsigned_sha256
 from synthface.workflows.releasing.writing import files_below
@@ -141,12 +142,12 @@ def _sum_problems(root: Path) -> Iterator[str]:
 
 def _audit_problems(audit: Path, release: ReleaseDescription) -> Iterator[str]:
     try:
-        result = read_audit_file(audit)
+        result = read_result(audit)
     except AuditError as error:
         yield str(error)
         return
     told = release.clearance
     if audited_manifest(result) != release.audited_manifest_sha256:
         yield f"--audit {audit} is of other files than these"
-    if sha256_file(audit / AUDIT_FILE) != told.get("audit_sha256") or result["verdict"] != told.get("verdict"):
+    if sha256_file(audit / RESULT) != told.get("audit_sha256") or result["verdict"] != told.get("verdict"):
         yield f"--audit {audit} is not the audit that the release names (verdict {told.get('verdict')})"

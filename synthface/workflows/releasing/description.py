@@ -3,15 +3,30 @@
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, get_args
 
 from synthface.core.errors import DataError
 from synthface.core.hashing import sha256_file
+from synthface.workflows.json_fields import Types, wrong_field
 
 RELEASE = "release.json"
 SUMS = "SHA256SUMS"
 Packing = Literal["folders", "webdataset", "recordio", "parquet"]
 Encoding = Literal["keep", "png", "jpeg", "webp"]
+_TEXTS = ("set_id", "kind", "format", "encoding", "manifest_sha256", "audited_manifest_sha256")
+_FIELDS: dict[str, Types] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("quality", "n_images", "n_identities"), int),
+    **dict.fromkeys(("clearance", "generator", "drawn_with", "made_by"), dict),
+    "clearance.verdict": str,
+    "clearance.acknowledged?": (str, NoneType),
+    "clearance.changed_limits?": dict,
+    "drawn_with.*": str,
+    "c2pa?": (dict, NoneType),
+    "c2pa?.*": str,
+    "c2pa?.signer": str,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +43,7 @@ class ReleaseDescription:
         n_identities: how many identities.
         manifest_sha256: hash of this release's manifest.jsonl.
         audited_manifest_sha256: hash of the manifest of the set that was audited.
-        clearance: verdict, claim, acknowledged risk and hash of the audit.
+        clearance: verdict, claim, changed limits, acknowledged risk and hash of the audit.
         generator: what the set says of its generator.
         drawn_with: versions, processor, device and code that drew the images.
         made_by: run record of the release.
@@ -55,18 +70,22 @@ class ReleaseDescription:
         """Read a release's description and check the hash of its manifest.
 
         Raises:
-            DataError: it has none, or one that is no description, or another manifest.
+            DataError: it has none, or one that is no description or has a damaged field, or another manifest.
         """
         path = root / RELEASE
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
-            found = cls(
-                **{"c2pa": None} | {field.name: told[field.name] for field in fields(cls) if field.name in told}
+        except (OSError, ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            raise DataError(f"{path} is no description of a release; get or make the release again")
+        wrong = wrong_field(told, _FIELDS)
+        if wrong is not None:
+            raise DataError(
+                f"{path} is damaged ('{wrong}' is missing or of another type); get or make the release again"
             )
-        except (OSError, ValueError, KeyError, TypeError):
-            raise DataError(f"{path} is no description of a release; get or make the release again") from None
-        whole = all(isinstance(value, int) for value in (found.quality, found.n_images, found.n_identities))
-        if found.format not in get_args(Packing) or found.encoding not in get_args(Encoding) or not whole:
+        found = cls(**{field.name: told[field.name] for field in fields(cls) if field.name in told})
+        if found.format not in get_args(Packing) or found.encoding not in get_args(Encoding):
             raise DataError(f"{path} names a format that this version of synthface does not know")
         manifest = root / "manifest.jsonl"
         if not manifest.is_file() or sha256_file(manifest) != found.manifest_sha256:

@@ -98,6 +98,7 @@ class Documents:
             encoded_anew=self._encoded_anew(),
             verdict=self.clearance.verdict,
             claim=self.clearance.claim,
+            changed_limits=self.clearance.changed_limits,
             acknowledged=self.clearance.acknowledged,
             audit_sha256=self.clearance.audit_sha256,
             files=tuple(_listed_files(working)),
