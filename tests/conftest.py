@@ -2,7 +2,8 @@
 
 import datetime
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,15 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     models = Path(os.environ.get("SYNTHFACE_SHARED", _ROOT.parent / "shared")) / "models"
     if models.is_dir() and "SYNTHFACE_MODELS" not in os.environ:
         monkeypatch.setenv("SYNTHFACE_MODELS", str(models))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _heeds_interruptions() -> Iterator[None]:
+    """Let SIGINT mean what it does in a terminal, here and in processes that tests start: in the background a shell
+    has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -82,5 +82,5 @@ def test_flags_that_do_not_go_together_are_named(make_faceset, weights_file, tmp
 
 def test_too_many_pairs_are_refused_by_the_flag_that_asks_for_them(make_faceset):
     faces = make_faceset("faces", identities=20, per_identity=3)
-    with pytest.raises(DataError, match=r"--draw 1000: fold 1 of 10 has .* ask for fewer"):
+    with pytest.raises(DataError, match=r"--draw 1000: fold 1 of 10 has .* ask for 6, the most"):
         drawn_pairs(faces, set(), per_fold=1000, template_size=1, seed=0)
