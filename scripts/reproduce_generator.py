@@ -26,7 +26,8 @@ from gan.weights import load_generator, read_header
 from synthface.core.hashing import sha256_file, sha256_json
 from synthface.core.run_record import write_json
 from synthface.models import GENERATOR, GENERATOR_AUDIT, GENERATOR_AUDIT_PAGE
-from synthface.report.audit_page import coarse, worst_check
+from synthface.report.audit_page import worst_check
+from synthface.report.coarse import coarse, coarse_gate, coarse_text
 
 _HEADS = ["recogniser", "EER", "real people", "kernel distance", "other real people", "diversity", "real people"]
 
@@ -71,13 +72,16 @@ def public_audit(audit: dict[str, Any], generator_sha256: str, per_identity: int
     """Return what may be shown of an audit, and of which generator it is."""
     gates = [
         {name: gate[name] for name in ("id", "title", "kind", "passed", "applicable", "text")}
-        | {"decided_by": coarse(worst_check(gate) or {})}
-        for gate in audit["gates"].values()
+        | {"decided_by": worst_check(gate) or {}}
+        for gate in map(coarse_gate, audit["gates"].values())
     ]
     return {
         "generator_sha256": generator_sha256,
         "per_identity": per_identity,
-        **{name: audit[name] for name in ("verdict", "claim", "needs", "sizes", "recognizers", "profile")},
+        "verdict": audit["verdict"],
+        "claim": coarse_text(audit["claim"]),
+        "needs": [coarse_text(need) for need in audit["needs"]],
+        **{name: audit[name] for name in ("sizes", "recognizers", "profile")},
         "gates": gates,
         "power": coarse([{name: row[name] for name in ("words", "found", "n", "interval")} for row in audit["power"]]),
         "config_sha256": audit["config_sha256"],
@@ -133,7 +137,7 @@ def model_card(
         "(`generator-measure.json`):",
         "",
         markdown_table(_HEADS, [_quality(name, found, measure["images"]) for name, found in by_recognizer.items()]),
-        f"**Leakage.** {audit['verdict']}: {audit['claim']}",
+        f"**Leakage.** {audit['verdict']}: {coarse_text(audit['claim'])}",
         f"Undecided: {undecided}." if undecided else "Every gate that applies is decided.",
         f"The page is `{GENERATOR_AUDIT_PAGE}`; {sizes['holdout']['identities']:,} people were held out.",
         "",
