@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gan.cooldown import CooldownConfig
 from synthface.core.errors import ConfigError
 
 _RESOLUTIONS = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -233,6 +234,7 @@ class TrainingConfig:
         batch: images a step, over all processes.
         micro_batch: images computed at once; a multiple of 4, and the unit of work that processes share.
         learning_rate: Adam's, for both networks.
+        cooldown: a rate that falls before the run ends.
         r1_gamma: weight of the R1 gradient penalty on real images.
         r1_interval: steps between two penalties (lazy regularisation).
         style_mixing: probability that an image takes its later layers from a second z.
@@ -254,6 +256,7 @@ class TrainingConfig:
     batch: int = 16
     micro_batch: int = 16
     learning_rate: float = 0.0025
+    cooldown: CooldownConfig = field(default_factory=CooldownConfig)
     r1_gamma: float = 0.05
     r1_interval: int = 16
     style_mixing: float = 0.9

@@ -12,6 +12,14 @@ def sum_over_processes(fabric: Any, value: Tensor) -> Tensor:
     return fabric.all_reduce(value, reduce_op="sum") if fabric.world_size > 1 else value
 
 
+def means_over_processes(fabric: Any, *values: float) -> list[float]:
+    """Return the means of numbers over all processes, so that all decide the same; one message for all of them."""
+    if fabric.world_size == 1:
+        return list(values)
+    total = sum_over_processes(fabric, torch.tensor(values, dtype=torch.float64, device=fabric.device))
+    return [value / fabric.world_size for value in total.tolist()]
+
+
 def sum_all_over_processes(fabric: Any, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the sums of named tensors of one type over all processes, by one message for all of them."""
     if fabric.world_size == 1:

@@ -18,10 +18,10 @@ from gan.generator_term import GeneratorTerm
 from gan.gradients import apply_gradients, sum_all_over_processes, sum_over_processes
 from gan.losses import discriminator_loss, generator_loss, r1_penalty
 from gan.mapping import set_class_strength
+from gan.optimizers import adam, set_rates
 from gan.path_length import PathLengthMean, path_length_penalty
 from gan.side_by_side import side_by_side
 from gan.step_metrics import StepMetrics, conditional_means
-from gan.step_metrics import mean_metrics as mean_metrics
 from synthface.core.errors import ConfigError
 from synthface.core.seeds import derive_seed
 
@@ -84,8 +84,8 @@ class GanTrainer:
         self.G.synthesis.half_from = training.half_from
         self.ada = AdaController(training.ada)
         self.path_length = PathLengthMean(training.path_length.decay)
-        self.optimizer_G = _adam(self.G, training.learning_rate, training.path_length.interval * self._has_path_length)
-        self.optimizer_D = _adam(self.D, training.learning_rate, training.r1_interval * self._has_r1)
+        self.optimizer_G = adam(self.G, training.learning_rate, training.path_length.interval * self._has_path_length)
+        self.optimizer_D = adam(self.D, training.learning_rate, training.r1_interval * self._has_r1)
         self.features_sha256 = features.sha256 if features is not None and training.features.mode != "off" else ""
         self.step_index = 0
         self._replaced: dict[str, int] = {}
@@ -106,8 +106,14 @@ class GanTrainer:
     def _has_r1(self) -> bool:
         return self.config.r1_gamma > 0
 
-    def step(self) -> StepMetrics:
-        """Update the generator, the discriminator, each with its penalty when due, the moving average and p."""
+    def step(self, done: float = 0.0) -> StepMetrics:
+        """Update the generator, the discriminator, each with its penalty when due, the moving average and p.
+
+        Args:
+            done: share of the run that is over, for a cooldown of the learning rate; the same in every process.
+        """
+        for optimizer in (self.optimizer_G, self.optimizer_D):
+            set_rates(optimizer, self.config.cooldown.factor(done))
         self._show_classes(self.seen_images, (self.G, self.D))
         self._replaced = {}
         loss, extra, length = None, dict[str, float](), None
@@ -274,19 +280,6 @@ class GanTrainer:
     def _parts(self) -> dict[str, Any]:
         names = ("G", "D", "G_ema", "optimizer_G", "optimizer_D", "ada", "path_length", "term")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
-
-    def agree(self, stop: bool) -> bool:
-        """Return whether any process wants to stop, so that all stop after the same step."""
-        return bool(self._sum(torch.tensor(float(stop), device=self.fabric.device)) > 0)
-
-
-def _adam(module: nn.Module, learning_rate: float, interval: int) -> torch.optim.Adam:
-    """Adam for a network with one extra step every ``interval``, 0 for none.
-
-    Rate and memory shrink to match the extra steps (lazy regularisation, arXiv 1912.04958, appendix B).
-    """
-    ratio = interval / (interval + 1) if interval else 1.0
-    return torch.optim.Adam(module.parameters(), lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), fused=True)
 
 
 def _compiled(module: nn.Module, is_on: bool) -> Callable[..., Any]:

@@ -63,7 +63,7 @@ SHARED = (
     "sampling",
     "ada",
 )
-OURS_ALONE = ("half_from", "features", "identity", "transition", "warmup_kimg")
+OURS_ALONE = ("half_from", "cooldown", "features", "identity", "transition", "warmup_kimg")
 PER_CLASS = 2
 DRAWN_AT_ONCE = 16
 MOST_MORE = 0.03  # of our minutes, relative to the official side's

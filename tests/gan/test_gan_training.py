@@ -14,7 +14,8 @@ from gan.batches import BatchSource
 from gan.config import AdaConfig, NetworkConfig, PathLengthConfig, TrainingConfig
 from gan.ema import averaged_copy, decay, update_average
 from gan.losses import discriminator_loss, generator_loss, r1_penalty
-from gan.trainer import GanTrainer, StepMetrics, mean_metrics
+from gan.step_metrics import StepMetrics, mean_metrics
+from gan.trainer import GanTrainer
 from synthface.core.errors import ConfigError
 from synthface.core.seeds import derive_seed
 

@@ -463,6 +463,7 @@ def test_prior_faces_are_of_others_as_far_as_names_are_known(
         (["--faces", "{faces}", "--protect", "quantise"], "needs --strengths"),
         (["--faces", "{faces}", "--protect", "mine"], "--protect mine: neither"),
         (["--faces", "{faces}", *PROTECTED, "feature_l2"], "--protect needs --inversion.identity_form cosine"),
+        (["--faces", "{faces}", "--inversion.identity_form", "margin"], "name them with --centres"),
         (["--faces", "{faces}", *PROTECTED, "margin"], "--protect needs --inversion.identity_form cosine"),
         (["--faces", "{faces}", "--limit", "1", "--photos-per-person", "2"], "--limit 1 is less than"),
         (["--faces", "{faces}", "--strengths", "3"], "name it with --protect"),

@@ -59,8 +59,8 @@ def _lines(out: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
 class _Breaks(GanTrainer):
     """Yields NaN, as if diverged, in the third step of the first attempt."""
 
-    def step(self) -> StepMetrics:
-        metrics = super().step()
+    def step(self, done: float = 0.0) -> StepMetrics:
+        metrics = super().step(done)
         if self.step_index == 3 and self.source.seed == 0:
             with torch.no_grad():
                 next(self.G.parameters()).fill_(torch.nan)
@@ -118,8 +118,8 @@ def _ignoring(what: str, after: int = 0) -> type[GanTrainer]:
     """A trainer whose generator does not look at the seed, or at the class, after so many steps."""
 
     class Ignores(GanTrainer):
-        def step(self) -> StepMetrics:
-            metrics = super().step()
+        def step(self, done: float = 0.0) -> StepMetrics:
+            metrics = super().step(done)
             if self.step_index <= after:
                 return metrics
             z_dim = self.G.mapping.z_dim
@@ -202,8 +202,8 @@ def test_a_stop_is_no_evidence_of_a_collapse_and_nothing_to_go_back_to(
 class _RunsAway(GanTrainer):
     """Tells real images from generated ones without effort from the third step on."""
 
-    def step(self) -> StepMetrics:
-        metrics = super().step()
+    def step(self, done: float = 0.0) -> StepMetrics:
+        metrics = super().step(done)
         if self.step_index >= 3:
             metrics.score_real = 1e6
         return metrics
@@ -243,10 +243,10 @@ def test_an_interruption_waits_for_the_step_and_loses_none(
     tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(GanTrainer):
-        def step(self) -> StepMetrics:
+        def step(self, done: float = 0.0) -> StepMetrics:
             if self.step_index == 2:
                 signal.raise_signal(signal.SIGINT)
-            return super().step()
+            return super().step(done)
 
     options = _options(tiny_faceset, tmp_path / "run", tick_kimg=0.016, monitor=MonitorConfig(ticks=0))
     train_gan.run(dataclasses.replace(options, out=tmp_path / "whole"))

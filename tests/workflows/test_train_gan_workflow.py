@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from gan.config import TransitionConfig
+from gan.config import TrainingConfig, TransitionConfig
+from gan.cooldown import CooldownConfig
 from gan.health import Finding
 from gan.monitor_config import MonitorConfig
 from gan.weights import FILE_NAME, load_generator, read_header
@@ -112,7 +113,7 @@ def test_a_failure_on_two_processes_ends_in_one_line(tiny_faceset: Path, tmp_pat
 
 
 def _options(faces: Path, out: Path, **changes: Any) -> train_gan.Options:
-    from gan.config import NetworkConfig, TrainingConfig
+    from gan.config import NetworkConfig
 
     network = NetworkConfig(resolution=8, z_dim=8, w_dim=8, channel_max=8)
     training = TrainingConfig(batch=8, micro_batch=4, compile=False)
@@ -153,6 +154,14 @@ def test_a_longer_run_goes_on(tiny_faceset: Path, tmp_path: Path) -> None:
     train_gan.run(_options(tiny_faceset, tmp_path / "run"))
     train_gan.run(_options(tiny_faceset, tmp_path / "run", kimg=0.032, resume=True))
     assert [line["seen_images"] for line in _metrics(tmp_path / "run")] == [8, 16, 24, 32]
+
+
+@pytest.mark.usefixtures("_no_curves")
+def test_the_rate_falls_in_the_last_images(tiny_faceset: Path, tmp_path: Path) -> None:
+    training = TrainingConfig(batch=8, micro_batch=4, compile=False, cooldown=CooldownConfig(share=0.5, end=0.2))
+    train_gan.run(_options(tiny_faceset, tmp_path / "run", kimg=0.032, training=training))
+    rates = [line["learning_rate"] for line in _metrics(tmp_path / "run")]
+    assert rates == pytest.approx([training.learning_rate * factor for factor in (1, 1, 1, 0.6)])
 
 
 @pytest.mark.usefixtures("_no_curves")

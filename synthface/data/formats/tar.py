@@ -90,7 +90,9 @@ def read_members(stream: IO[bytes], limit: Callable[[str], int | None]) -> Itera
 def _header(stream: IO[bytes]) -> bytes | None:
     """Return the header at the stream's position, None at the end of the archive."""
     head = stream.read(BLOCK)
-    if not head or not head.strip(b"\0"):
+    if not head:
+        raise DataError("no whole tar archive (it stops without its end mark: cut short between two files)")
+    if not head.strip(b"\0"):
         return None
     if len(head) < BLOCK:
         raise DataError("no whole tar archive (it ends inside a header)")

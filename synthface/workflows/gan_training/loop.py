@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from synthface.core.errors import SynthfaceError, WeightsError
+from synthface.workflows.gan_training.bar import training_bar
 from synthface.workflows.gan_training.ending import Ending
 from synthface.workflows.gan_training.first_process import on_first
 from synthface.workflows.gan_training.interruption import Interruption, first_interrupt_waits
@@ -68,12 +69,12 @@ class GanLoop:
         """
         fabric = self.trainer.fabric
         with (
-            _bar(self.options, self.trainer, self.progress["seconds"]) as bar,
+            training_bar(self.options, self.trainer, self.progress["seconds"]) as bar,
             self._journals or contextlib.nullcontext(),
             first_interrupt_waits() as interruption,
         ):
             on_first(fabric, self._keep_beginning)
-            last = self._is_over()
+            last = self._agreed()[0] >= 1
             while not last:
                 line = self._tick(bar, interruption)
                 grid = on_first(fabric, self._measure, line)
@@ -85,7 +86,7 @@ class GanLoop:
                 else:
                     on_first(fabric, self._record, line, grid)
                 fabric.barrier()
-                if not last and self.trainer.agree(interruption.is_wanted):
+                if not last and self._agreed(interruption)[1]:
                     raise KeyboardInterrupt
         return on_first(fabric, self._end)
 
@@ -129,16 +130,17 @@ class GanLoop:
 
     def _tick(self, bar: Any, interruption: Interruption) -> Line:
         """Train for one tick, or until a loss is no number or the user interrupts; return its line of metrics."""
-        from gan.trainer import mean_metrics
+        from gan.step_metrics import mean_metrics
 
         options, trainer = self.options, self.trainer
-        started, steps, last = time.monotonic(), [], False
+        started, steps = time.monotonic(), []
+        done, _ = self._agreed()
         while True:
-            steps.append(trainer.step())
+            steps.append(trainer.step(done))
             elapsed = time.monotonic() - started
             self._show(bar, elapsed)
-            last = trainer.agree(self._is_over(elapsed))
-            interrupted = trainer.agree(interruption.is_wanted)
+            done, interrupted = self._agreed(interruption, elapsed)
+            last = done >= 1
             diverged = not math.isfinite(steps[-1].loss_generator + steps[-1].loss_discriminator)
             if last or interrupted or diverged or trainer.seen_images % self._images_a_tick == 0:
                 break
@@ -148,6 +150,7 @@ class GanLoop:
             "seen_images": trainer.seen_images,
             "seconds": round(self.progress["seconds"], 1),
             "images_per_second": round(len(steps) * options.training.batch / elapsed, 2),
+            "learning_rate": trainer.optimizer_G.param_groups[0]["lr"],
             **mean_metrics(steps),
             "ada_p": trainer.ada.p,
             "r_t": trainer.ada.r_t,
@@ -155,11 +158,19 @@ class GanLoop:
             **({} if trainer.seen_images % self._images_a_tick == 0 else {"extra": "tick"}),
         }
 
-    def _is_over(self, elapsed: float = 0.0) -> bool:
-        options = self.options
-        images_used_up = options.kimg is not None and self.trainer.seen_images >= options.kimg * 1000
-        seconds = self.progress["seconds"] + elapsed
-        return images_used_up or (options.minutes is not None and seconds >= options.minutes * 60)
+    def _agreed(self, interruption: Interruption | None = None, elapsed: float = 0.0) -> tuple[float, bool]:
+        """Return which share of the run is done, and whether any process is to stop; all processes get the same."""
+        from gan.gradients import means_over_processes
+
+        wanted = interruption is not None and interruption.is_wanted
+        done, interrupted = means_over_processes(self.trainer.fabric, self._done(elapsed), wanted)
+        return done, interrupted > 0
+
+    def _done(self, elapsed: float) -> float:
+        """Return the share of images or of minutes that is used up, whichever is larger."""
+        options, seconds = self.options, self.progress["seconds"] + elapsed
+        of_images = 0.0 if options.kimg is None else self.trainer.seen_images / (options.kimg * 1000)
+        return max(of_images, 0.0 if options.minutes is None else seconds / (options.minutes * 60))
 
     def _is_due(self, ticks: int, line: Line) -> bool:
         return ticks > 0 and (line["last"] or self._is_on_grid(ticks, line))
@@ -239,7 +250,8 @@ class GanLoop:
     def _step_back(self, finding: "Finding", line: Line) -> None:
         """Go back to the last good checkpoint and change what makes a repeat likely; time spent stays spent."""
         from gan.checkpoint import load_checkpoint
-        from gan.retry import LEARNING_RATE_FACTOR, begin_attempt
+        from gan.optimizers import AFTER_ROLLBACK
+        from gan.retry import begin_attempt
 
         attempt = int(self.progress["attempt"]) + 1
         stops = attempt > self.options.health.max_rollbacks
@@ -265,7 +277,7 @@ class GanLoop:
         seconds = self.progress["seconds"]
         self._take_over(checkpoint["progress"] | {"seconds": seconds, "attempt": attempt})
         event |= {"to_step": self.trainer.step_index, "to_seen_images": self.trainer.seen_images}
-        event |= {"learning_rate_factor": LEARNING_RATE_FACTOR**attempt}
+        event |= {"learning_rate_factor": AFTER_ROLLBACK**attempt}
         on_first(self.trainer.fabric, self._record_step_back, event)
 
     def _record_step_back(self, event: Line) -> None:
@@ -279,22 +291,3 @@ class GanLoop:
         if self._journals:
             self._journals.add_event(event)
             logger.warning("%s (%s): %s", event["event"], event["name"], event["what"])
-
-
-def _bar(options: "Options", trainer: "GanTrainer", seconds: float) -> Any:
-    import sys
-
-    from tqdm import tqdm
-
-    timed = options.kimg is None
-    total = round((options.minutes or 0) * 60 if options.kimg is None else options.kimg * 1000)
-    return tqdm(
-        desc="training",
-        total=total,
-        initial=round(seconds) if timed else trainer.seen_images,
-        unit="s" if timed else "image",
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} s{postfix}" if timed else None,
-        mininterval=0.5 if sys.stderr.isatty() else 60,
-        maxinterval=60,
-        disable=not trainer.fabric.is_global_zero,
-    )

@@ -61,8 +61,9 @@ def inversion_config(options: "Options") -> InversionConfig:
     """Return the preset with what the command line sets otherwise.
 
     Raises:
-        ConfigError: a constant is out of range, or the identity loss is none for protected templates: their lengths
-            are not those of raw embeddings, and they are no class centres.
+        ConfigError: a constant is out of range; the identity loss is none for protected templates: their lengths are
+            not those of raw embeddings, and they are no class centres; or it is the one for class centres, and the
+            targets are others.
     """
     given = {
         constant.name: getattr(options.inversion, constant.name)
@@ -74,6 +75,8 @@ def inversion_config(options: "Options") -> InversionConfig:
     config = replace(PRESETS[options.preset], **given)
     if options.protect is not None and config.identity_form != "cosine":
         raise ConfigError(f"--protect needs --inversion.identity_form cosine, not {config.identity_form}")
+    if config.identity_form == "margin" and (options.centres is None or options.interpolate or options.sample):
+        raise ConfigError("--inversion.identity_form margin is for the rows of a head: name them with --centres alone")
     return config
 
 

@@ -91,6 +91,8 @@ def test_damage_in_the_middle_is_not_taken_for_the_end():
     [
         (by_the_library([("a", b"x" * 600)], tarfile.GNU_FORMAT)[:900], "ends inside a"),
         (by_the_library([("a", b"x")], tarfile.GNU_FORMAT)[:100], "ends inside a header"),
+        (by_the_library([("a", b"x")], tarfile.GNU_FORMAT)[:1024], "without its end mark: cut short between two files"),
+        (b"", "without its end mark"),
         (by_the_library([("a", b"x" * 2000)], tarfile.GNU_FORMAT), "more than 0 MB"),
         (by_the_library([("a", b"x")], tarfile.GNU_FORMAT, type=tarfile.GNUTYPE_SPARSE), "no regular file"),
         (by_the_library([("a", b"x")], tarfile.GNU_FORMAT, type=tarfile.FIFOTYPE), "no regular file"),
