@@ -7,7 +7,7 @@ Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (arXiv 19
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gan.generator import Generator
+    from gan.networks.generator import Generator
     from gan.weights import load_generator
 
 __all__ = ["Generator", "load_generator"]
@@ -16,7 +16,7 @@ __all__ = ["Generator", "load_generator"]
 def __getattr__(name: str) -> Any:
     """Import torch only when a network is asked for: the command line reads ``gan.config`` without it."""
     if name == "Generator":
-        from gan.generator import Generator
+        from gan.networks.generator import Generator
 
         return Generator
     if name == "load_generator":

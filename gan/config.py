@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gan.cooldown import CooldownConfig
+from gan.cooldown_config import CooldownConfig
 from synthface.core.errors import ConfigError
 
 _RESOLUTIONS = (8, 16, 32, 64, 128, 256, 512, 1024)

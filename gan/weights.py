@@ -10,8 +10,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gan.config import NetworkConfig
-from gan.generator import Generator
-from gan.mapping import set_class_strength
+from gan.networks.generator import Generator
+from gan.networks.mapping import set_class_strength
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import ConfigError, WeightsError
 from synthface.core.hashing import canonical_json

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from inversion.groups import check_targets
 from inversion.measured_statistics import MeasuredStatistics
+from inversion.targets.groups import check_targets
 from inversion.variables.generator import GeneratorPrior
 from synthface.core.errors import ConfigError
 

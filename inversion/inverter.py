@@ -12,12 +12,12 @@ from torch import nn
 from inversion.config import SIDE, InversionConfig
 from inversion.extras import TEMPLATE_ONLY, Extras
 from inversion.frozen import device_of, frozen
-from inversion.groups import plan_groups
 from inversion.identity import identity_loss
 from inversion.objective import open_objective
 from inversion.optimise import StepReport, optimise_group
 from inversion.presets import resolve_config
 from inversion.result import InversionResult
+from inversion.targets.groups import plan_groups
 from synthface.core.errors import DataError
 
 

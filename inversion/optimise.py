@@ -14,12 +14,12 @@ from inversion.averaging import ImageAverage
 from inversion.config import InversionConfig
 from inversion.extras import TEMPLATE_ONLY, Extras
 from inversion.frozen import device_of, frozen
-from inversion.groups import Group
 from inversion.images import from_bytes, symmetric, to_bytes
 from inversion.objective import TERMS, Objective, term_weights
 from inversion.result import GroupResult
 from inversion.schedule import Stage, learning_rate, plan_stages
 from inversion.selection import select_candidates
+from inversion.targets.groups import Group
 from inversion.variables import start_variable
 from inversion.views import draw_views
 from synthface.core.errors import ConfigError

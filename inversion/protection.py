@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inversion.groups import check_targets
+from inversion.targets.groups import check_targets
 from synthface.core.errors import ConfigError, DataError
 from synthface.core.seeds import numpy_generator
 

@@ -31,10 +31,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from gan.augment import augment
-from gan.batches import BatchSource
 from gan.config import AdaConfig, FeatureConfig, NetworkConfig, TrainingConfig
-from gan.sampling import ImageRequest, draw_images
-from gan.trainer import GanTrainer
+from gan.sampling.images import ImageRequest, draw_images
+from gan.training.batches import BatchSource
+from gan.training.trainer import GanTrainer
 from synthface.core.errors import SynthfaceError
 from synthface.core.heap import keep_freed_memory
 from synthface.workflows.gan_training.feature_network import frozen_features

@@ -30,14 +30,14 @@ from torch import Tensor, nn
 
 from inversion import InversionConfig, StepReport, inversion_steps
 from inversion.config import PriorForm
-from inversion.groups import plan_groups
 from inversion.schedule import learning_rate, plan_stages
+from inversion.targets.groups import plan_groups
 from inversion.variables import start_noise
 from inversion.views import apply_views, draw_views
 from synthface.core.heap import keep_freed_memory
 from synthface.recognition import Recognizer, load_recognizer
 from synthface.recognition.network_config import NetworkConfig
-from synthface.recognition.networks import build_network
+from synthface.recognition.networks.build import build_network
 
 Step = Callable[[], dict[str, float]]  # takes one step and returns its weighted terms
 Run = Generator[StepReport, None, None]

@@ -39,10 +39,10 @@ from torch import nn
 from synthface.core.heap import keep_freed_memory
 from synthface.recognition.losses import LOSSES
 from synthface.recognition.network_config import ARCHITECTURE_OF, NetworkConfig
-from synthface.recognition.networks import build_network
+from synthface.recognition.networks.build import build_network
 from synthface.recognition.recognizer import Recognizer
-from synthface.recognition.student import Student
-from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
+from synthface.recognition.training.student import Student
+from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
 
 Call = tuple[int, Callable[[], Any]]  # images, and what takes them through
 PHASES = ("embedding", "training")

@@ -32,12 +32,12 @@ from numpy.typing import NDArray
 from stylegan2_ada_peer import Official, require_comparable
 from torch import Tensor
 
-from gan.ada import AdaController
-from gan.batches import BatchSource
 from gan.config import NetworkConfig, TrainingConfig
-from gan.ema import decay
-from gan.generator import Generator, to_uint8
-from gan.mapping import set_class_strength
+from gan.networks.generator import Generator, to_uint8
+from gan.networks.mapping import set_class_strength
+from gan.training.ada import AdaController
+from gan.training.batches import BatchSource
+from gan.training.ema import decay
 from gan.weights import FILE_NAME, read_header
 from synthface.core.errors import ConfigError, DataError, SynthfaceError
 from synthface.core.heap import keep_freed_memory

@@ -25,7 +25,7 @@ from gan.config import NetworkConfig, TrainingConfig
 from synthface.cli import parse_options
 from synthface.recognition.network_config import ARCHITECTURES
 from synthface.recognition.network_config import NetworkConfig as RecogniserConfig
-from synthface.recognition.networks import build_network
+from synthface.recognition.networks.build import build_network
 from synthface.workflows import train_gan
 
 COUNTED = 4  # images that really run; the counts are divided by it

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan.generator import Generator
+from gan.networks.generator import Generator
 from gan.weights import generator_file, load_generator, read_header, save_generator
 from synthface.core.atomic import require_absent
 from synthface.core.errors import SynthfaceError

@@ -313,7 +313,7 @@ def _forge_npz(draw: random.Random, content: bytes) -> bytes:
 
 def _generator(folder: Path) -> dict[str, bytes]:
     from gan.config import NetworkConfig
-    from gan.generator import Generator
+    from gan.networks.generator import Generator
     from gan.weights import save_generator
 
     folder.mkdir(parents=True)
@@ -330,7 +330,7 @@ def _read_generator(folder: Path) -> None:
 
 def _recognizer(folder: Path) -> dict[str, bytes]:
     from synthface.recognition.network_config import NetworkConfig
-    from synthface.recognition.networks import build_network
+    from synthface.recognition.networks.build import build_network
     from synthface.recognition.weights import write_network
 
     folder.mkdir(parents=True)

@@ -36,7 +36,7 @@ import synthface.workflows.regenerate
 import synthface.workflows.releasing.checking
 import synthface.workflows.releasing.documents  # all of these are imported before the forks
 from gan.config import NetworkConfig
-from gan.generator import Generator
+from gan.networks.generator import Generator
 from gan.weights import save_generator
 from synthface.cli import main as synthface
 from synthface.workflows.compute import Compute, launch_fabric

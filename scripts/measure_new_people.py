@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from gan.distinct import identity_templates, keep_distinct
-from gan.generator import Generator
 from gan.identities import Code, MixtureConfig, SampleConfig, mixed_identity, sampled_identity
-from gan.sampling import ImageRequest, draw_images
+from gan.networks.generator import Generator
+from gan.sampling.images import ImageRequest, draw_images
 from gan.weights import load_generator
 from synthface.core.errors import SynthfaceError
 from synthface.core.seeds import derive_seed, numpy_generator

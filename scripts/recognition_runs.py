@@ -181,7 +181,7 @@ def size_of(side: int, width: float, embedding_dim: int, *, network: str = "mobi
     from torch.utils.flop_counter import FlopCounterMode
 
     from synthface.recognition.network_config import ARCHITECTURE_OF, NetworkConfig
-    from synthface.recognition.networks import build_network
+    from synthface.recognition.networks.build import build_network
 
     config = NetworkConfig(
         architecture=ARCHITECTURE_OF[network], input_size=(side, side), width=width, embedding_dim=embedding_dim

@@ -21,7 +21,7 @@ from typing import Any
 from export_generator import export
 from reproduction import RECOGNIZERS, exit_code, figure, markdown_table, parts_of, read_json, synthface
 
-from gan.generator import Generator
+from gan.networks.generator import Generator
 from gan.weights import load_generator, read_header
 from synthface.core.hashing import sha256_file, sha256_json
 from synthface.core.run_record import write_json

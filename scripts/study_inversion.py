@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from inversion import GroupResult, InversionConfig, inversion_steps
 from inversion.extras import Extras
-from inversion.replaced_pairs import plan_pairs
-from inversion.scoring import Bench, Gallery, score_images
-from inversion.tallies import Tally, summarise
+from inversion.scoring.replaced_pairs import plan_pairs
+from inversion.scoring.scores import Bench, Gallery, score_images
+from inversion.scoring.tallies import Tally, summarise
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import ConfigError, SynthfaceError
 from synthface.core.hashing import sha256_json

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan.config import NetworkConfig
-from gan.discriminator import Discriminator
-from gan.generator import Generator
-from gan.mapping import ClassEmbedding
+from gan.networks.discriminator import Discriminator
+from gan.networks.generator import Generator
+from gan.networks.mapping import ClassEmbedding
+from gan.networks.resample import TAPS
 from gan.official.comparison import compare, find_module, require_kind, unsupported
 from gan.official.layers import OFFICIAL_TENSOR_NAME, discriminator_layers, generator_layers, official_attributes
 from gan.official.networks import OfficialNetwork, read_networks
 from gan.official.sizes import discriminator_sizes, generator_sizes
-from gan.resample import TAPS
 from synthface.core.errors import WeightsError
 
 _Network = TypeVar("_Network", Generator, Discriminator)

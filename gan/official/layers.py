@@ -5,12 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from gan.activation import SQRT2
-from gan.discriminator import Discriminator, ResidualBlock
-from gan.generator import Generator
-from gan.layers import Convolution, FullyConnected
-from gan.mapping import ClassEmbedding, Mapping
-from gan.synthesis import Block, StyledConvolution, ToRgb
+from gan.networks.activation import SQRT2
+from gan.networks.discriminator import Discriminator, ResidualBlock
+from gan.networks.generator import Generator
+from gan.networks.layers import Convolution, FullyConnected
+from gan.networks.mapping import ClassEmbedding, Mapping
+from gan.networks.synthesis import Block, StyledConvolution, ToRgb
 
 # Tensors have the official names but for this one.
 OFFICIAL_TENSOR_NAME = {"w_average": "w_avg"}

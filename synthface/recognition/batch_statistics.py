@@ -3,7 +3,7 @@
 from torch import nn
 
 from synthface.core.errors import ConfigError
-from synthface.recognition.networks import Network
+from synthface.recognition.networks.build import Network
 
 
 def with_shared_batch_norms(network: Network, *, device_type: str) -> Network:

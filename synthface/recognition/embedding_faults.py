@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from synthface.recognition.losses.magnitude import MagFaceHead
-from synthface.recognition.networks import Network
+from synthface.recognition.networks.build import Network
 from synthface.recognition.quantisation import ActivationQuantiser
 from synthface.recognition.recognizer import unit_and_norms
 

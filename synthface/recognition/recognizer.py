@@ -11,7 +11,7 @@ from synthface.core.errors import DataError
 from synthface.recognition.catalogue import find_weights
 from synthface.recognition.embedding import MICRO_BATCH, embed_batches
 from synthface.recognition.folding import folded_for_inference
-from synthface.recognition.networks import Network
+from synthface.recognition.networks.build import Network
 from synthface.recognition.weights import read_network
 
 

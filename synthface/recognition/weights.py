@@ -14,9 +14,9 @@ from synthface.core.errors import ConfigError, WeightsError
 from synthface.core.hashing import canonical_json
 from synthface.recognition.catalogue import WeightFile
 from synthface.recognition.foreign import ForeignNetwork, OnnxModule, imported_module
-from synthface.recognition.iresnet import config_of_state
 from synthface.recognition.network_config import config_from_json
-from synthface.recognition.networks import Network, build_network
+from synthface.recognition.networks.build import Network, build_network
+from synthface.recognition.networks.iresnet import config_of_state
 from synthface.recognition.quantisation import QuantisedLayer, from_codes, quantised_weights, to_codes
 
 _CODES, _RANGES = ".codes", ".ranges"  # a rounded weight is kept as whole numbers, and a range for each channel

@@ -106,7 +106,7 @@ def parse_ranges(text: str) -> list[int]:
 
 def run(options: Options) -> None:
     """Generate the FaceSet."""
-    from gan.sampling import draw_images
+    from gan.sampling.images import draw_images
     from gan.weights import generator_file, load_generator, read_header
     from synthface.data import FaceSetWriter
 
@@ -207,7 +207,7 @@ def _chosen_classes(options: Options, n_classes: int) -> list[int]:
 
 def _plan(options: Options, classes: list[int], n_classes: int, people: Kept | None) -> Iterator[Any]:
     """Yield a request for each image; its key holds the fields of its record."""
-    from gan.sampling import ImageRequest
+    from gan.sampling.images import ImageRequest
 
     if not n_classes:
         for j in range(options.per_class):
@@ -231,6 +231,6 @@ def _plan(options: Options, classes: list[int], n_classes: int, people: Kept | N
 
 
 def _chunks(plan: list[Any]) -> list[list[Any]]:
-    from gan.sampling import MICRO_BATCH
+    from gan.sampling.images import MICRO_BATCH
 
     return [plan[start : start + MICRO_BATCH] for start in range(0, len(plan), MICRO_BATCH)]

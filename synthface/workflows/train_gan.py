@@ -90,8 +90,8 @@ class Options(Compute):
 
 def run(options: Options) -> None:
     """Train until the time or the images are used up."""
-    from gan.batches import BatchSource
-    from gan.trainer import GanTrainer
+    from gan.training.batches import BatchSource
+    from gan.training.trainer import GanTrainer
     from synthface.data import FaceSet
     from synthface.data.image_cache import image_cache
     from synthface.workflows.gan_training.beginning import begin_from, is_under_way

@@ -233,7 +233,7 @@ def run(options: Options) -> int:
 
 
 def _train(options: Options, faceset: FaceSet, others: FaceSet | None) -> None:
-    from synthface.recognition.training_folder import TrainingFolder
+    from synthface.recognition.training.run_folder import TrainingFolder
 
     record, network_config = one_run.make_record(options, faceset, others)
     folder = TrainingFolder(options.out, record)

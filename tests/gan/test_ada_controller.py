@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from gan.ada import AdaController
 from gan.config import AdaConfig
+from gan.training.ada import AdaController
 
 
 def _run(controller: AdaController, r_t: float, steps: int, batch: int = 64) -> list[float]:

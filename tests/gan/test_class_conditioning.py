@@ -10,12 +10,12 @@ import scipy.stats
 import torch
 import torch.nn.functional as F
 
-from gan.batches import BatchSource
 from gan.config import NetworkConfig, TrainingConfig, TransitionConfig
-from gan.discriminator import Discriminator
-from gan.ema import averaged_copy, update_average
-from gan.generator import Generator
-from gan.mapping import ClassEmbedding, Mapping, set_class_strength
+from gan.networks.discriminator import Discriminator
+from gan.networks.generator import Generator
+from gan.networks.mapping import ClassEmbedding, Mapping, set_class_strength
+from gan.training.batches import BatchSource
+from gan.training.ema import averaged_copy, update_average
 from synthface.core.errors import ConfigError
 
 NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)

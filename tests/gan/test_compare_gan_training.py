@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gan.config import NetworkConfig, PathLengthConfig, TrainingConfig, TransitionConfig
-from gan.generator import Generator
+from gan.networks.generator import Generator
 from gan.weights import FILE_NAME, save_generator
 from synthface.core.errors import ConfigError, DataError
 from synthface.core.run_record import to_json, write_json

@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan.batches import BatchSource
 from gan.config import FeatureConfig, NetworkConfig, TrainingConfig
-from gan.discriminator import Discriminator
-from gan.discriminators import build_discriminator
-from gan.feature_discriminator import FeatureDiscriminator, RandomMixing
-from gan.losses import discriminator_loss, generator_loss
-from gan.mapping import set_class_strength
-from gan.trainer import GanTrainer
-from gan.transfer import begin_from_generator, begin_from_training
+from gan.networks.build_discriminator import build_discriminator
+from gan.networks.discriminator import Discriminator
+from gan.networks.feature_discriminator import FeatureDiscriminator, RandomMixing
+from gan.networks.mapping import set_class_strength
+from gan.training.batches import BatchSource
+from gan.training.losses import discriminator_loss, generator_loss
+from gan.training.trainer import GanTrainer
+from gan.training.transfer import begin_from_generator, begin_from_training
 from synthface.core.errors import ConfigError
 
 NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)
@@ -150,14 +150,14 @@ def test_a_training_moves_all_but_the_frozen_network(mode: Any) -> None:
 def test_processes_share_a_step_without_changing_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ranks each take half of the micro-batches; the sums of their gradients are those of one process."""
     gradients = []
-    monkeypatch.setattr("gan.gradients.sum_over_processes", lambda fabric, value: value)
+    monkeypatch.setattr("gan.training.gradients.sum_over_processes", lambda fabric, value: value)
     for ranks in ([(0, 1)], [(0, 2), (1, 2)]):
         total: list[Tensor] = []
         for rank, world in ranks:
             trainer, seen = _trainer(), list[Tensor]()
             trainer.fabric.global_rank, trainer.fabric.world_size = rank, world
             monkeypatch.setattr(
-                "gan.trainer.apply_gradients",
+                "gan.training.trainer.apply_gradients",
                 lambda fabric, optimizer, module, seen=seen: (
                     seen.extend(p.grad.clone() for p in module.parameters() if p.grad is not None) or 0
                 ),

@@ -9,11 +9,11 @@ import scipy.signal
 import torch
 import torch.nn.functional as F
 
-from gan import winograd
 from gan.config import NetworkConfig
-from gan.frozen import FrozenSynthesis
-from gan.generator import Generator
-from gan.sampling import ImageRequest, Sampler, draw_noise
+from gan.networks.generator import Generator
+from gan.sampling import winograd
+from gan.sampling.frozen_synthesis import FrozenSynthesis
+from gan.sampling.images import ImageRequest, Sampler, draw_noise
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:

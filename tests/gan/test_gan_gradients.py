@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from gan.activation import SQRT2, leaky_relu, shifted_leaky_relu
 from gan.augment import augment
 from gan.config import NetworkConfig
-from gan.discriminator import Discriminator, append_minibatch_deviation
-from gan.generator import Generator
-from gan.layers import modulated_convolution
-from gan.losses import r1_penalty
-from gan.path_length import path_length_penalty
-from gan.resample import downsample_blur, upsample_blur, upsample_image
+from gan.networks.activation import SQRT2, leaky_relu, shifted_leaky_relu
+from gan.networks.discriminator import Discriminator, append_minibatch_deviation
+from gan.networks.generator import Generator
+from gan.networks.layers import modulated_convolution
+from gan.networks.resample import downsample_blur, upsample_blur, upsample_image
+from gan.training.losses import r1_penalty
+from gan.training.path_length import path_length_penalty
 
 CONFIG = NetworkConfig(resolution=8, z_dim=3, w_dim=4, mapping_layers=2, channel_base=32, channel_max=3)
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from gan.batches import BatchSource
 from gan.config import AdaConfig, NetworkConfig, TrainingConfig, TransitionConfig
-from gan.health import diagnose, suspicion, suspicion_at_end, weights_are_finite
 from gan.monitor_config import HealthConfig, MonitorConfig
-from gan.retry import begin_attempt
-from gan.trainer import GanTrainer
+from gan.training.batches import BatchSource
+from gan.training.health import diagnose, suspicion, suspicion_at_end, weights_are_finite
+from gan.training.retry import begin_attempt
+from gan.training.trainer import GanTrainer
 from synthface.core.errors import ConfigError
 
 RUNS = Path(__file__).resolve().parents[2] / "docs/runs"

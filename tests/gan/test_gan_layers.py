@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from gan.config import NetworkConfig
-from gan.discriminator import Discriminator, append_minibatch_deviation
-from gan.generator import Generator
-from gan.layers import Convolution, FullyConnected, modulated_convolution
-from gan.mapping import ClassEmbedding, Mapping
-from gan.resample import downsample_blur, upsample_blur, upsample_image
+from gan.networks.discriminator import Discriminator, append_minibatch_deviation
+from gan.networks.generator import Generator
+from gan.networks.layers import Convolution, FullyConnected, modulated_convolution
+from gan.networks.mapping import ClassEmbedding, Mapping
+from gan.networks.resample import downsample_blur, upsample_blur, upsample_image
 
 TAPS = np.array([1, 3, 3, 1]) / 8
 KERNEL = np.outer(TAPS, TAPS)

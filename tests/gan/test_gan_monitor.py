@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from gan.config import NetworkConfig
-from gan.generator import Generator
-from gan.monitor import Monitor, RealImages, balanced_rows, draw_grid
 from gan.monitor_config import MonitorConfig
+from gan.networks.generator import Generator
+from gan.training.monitor import Monitor, RealImages, balanced_rows, draw_grid
 from synthface.core.errors import DataError
 from synthface.metrics.all_pairs import all_pairs
 from synthface.metrics.frechet import frechet_distance, moments

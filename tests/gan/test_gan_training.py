@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from gan.ada import AdaController
-from gan.batches import BatchSource
 from gan.config import AdaConfig, NetworkConfig, PathLengthConfig, TrainingConfig
-from gan.ema import averaged_copy, decay, update_average
-from gan.losses import discriminator_loss, generator_loss, r1_penalty
-from gan.step_metrics import StepMetrics, mean_metrics
-from gan.trainer import GanTrainer
+from gan.training.ada import AdaController
+from gan.training.batches import BatchSource
+from gan.training.ema import averaged_copy, decay, update_average
+from gan.training.losses import discriminator_loss, generator_loss, r1_penalty
+from gan.training.step_metrics import StepMetrics, mean_metrics
+from gan.training.trainer import GanTrainer
 from synthface.core.errors import ConfigError
 from synthface.core.seeds import derive_seed
 
@@ -131,12 +131,12 @@ def test_processes_share_a_step_without_changing_it(monkeypatch: pytest.MonkeyPa
             trainer.fabric.global_rank, trainer.fabric.world_size = rank, world
             seen: list[torch.Tensor] = []
             monkeypatch.setattr(
-                "gan.trainer.apply_gradients",
+                "gan.training.trainer.apply_gradients",
                 lambda fabric, optimizer, module, seen=seen: (
                     seen.extend(p.grad.clone() for p in module.parameters() if p.grad is not None) or 0
                 ),
             )
-            monkeypatch.setattr("gan.gradients.sum_over_processes", lambda fabric, value: value)
+            monkeypatch.setattr("gan.training.gradients.sum_over_processes", lambda fabric, value: value)
             trainer.generator_step()
             trainer.discriminator_step()
             total = [a + b for a, b in zip(total, seen, strict=True)] if total else seen
@@ -162,14 +162,14 @@ def test_micro_batches_side_by_side_make_the_same_steps() -> None:
 
 
 def test_the_mean_w_moves_once_a_step_towards_all_images_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gan.trainer.apply_gradients", lambda *_: 0)
+    monkeypatch.setattr("gan.training.trainer.apply_gradients", lambda *_: 0)
     means = []
     for ranks in ([(0, 1)], [(0, 2), (1, 2)]):
         means.append(torch.zeros(NETWORK.w_dim))
         for rank, world in ranks:
             trainer = _trainer()
             trainer.fabric.global_rank, trainer.fabric.world_size = rank, world
-            monkeypatch.setattr("gan.gradients.sum_over_processes", lambda fabric, value: value)
+            monkeypatch.setattr("gan.training.gradients.sum_over_processes", lambda fabric, value: value)
             trainer.generator_step()
             means[-1] += trainer.G.mapping.w_average
     assert means[0].abs().max() > 0

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan.batches import BatchSource
 from gan.config import AdaConfig, IdentityConfig, NetworkConfig, PathLengthConfig, TrainingConfig
-from gan.identity_player import IdentityPlayer
-from gan.trainer import GanTrainer
-from gan.transfer import begin_from_generator, begin_from_training
+from gan.training.batches import BatchSource
+from gan.training.identity_player import IdentityPlayer
+from gan.training.trainer import GanTrainer
+from gan.training.transfer import begin_from_generator, begin_from_training
 from synthface.core.errors import ConfigError
 
 NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)

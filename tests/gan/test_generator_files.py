@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from gan.config import NetworkConfig
-from gan.generator import Generator
-from gan.mapping import set_class_strength
+from gan.networks.generator import Generator
+from gan.networks.mapping import set_class_strength
 from gan.weights import load_generator, read_header, save_generator
 from synthface.core.errors import WeightsError
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan.config import IdentityConfig, TrainingConfig
-from gan.identity_centres import IdentityCentres
-from gan.identity_player import IdentityPlayer, margin_loss
+from gan.training.identity_centres import IdentityCentres
+from gan.training.identity_player import IdentityPlayer, margin_loss
 from synthface.core.errors import ConfigError
 
 DIM, N_CLASSES, BATCH = 6, 5, 8

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from gan.batches import BatchSource
 from gan.config import NetworkConfig, TrainingConfig
-from gan.cooldown import CooldownConfig
-from gan.retry import begin_attempt
-from gan.trainer import GanTrainer
+from gan.cooldown_config import CooldownConfig
+from gan.training.batches import BatchSource
+from gan.training.retry import begin_attempt
+from gan.training.trainer import GanTrainer
 from synthface.core.errors import ConfigError
 
 NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)

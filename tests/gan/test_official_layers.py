@@ -16,13 +16,13 @@ from official_format import official_values
 from torch import Tensor, nn
 
 from gan.config import NetworkConfig
-from gan.discriminator import Discriminator, ResidualBlock, append_minibatch_deviation
-from gan.generator import Generator
-from gan.layers import Convolution, FullyConnected, modulated_convolution
-from gan.mapping import Mapping
-from gan.path_length import PathLengthMean, path_length_penalty, path_lengths
-from gan.resample import downsample_blur, upsample_blur, upsample_image
-from gan.synthesis import StyledConvolution, ToRgb
+from gan.networks.discriminator import Discriminator, ResidualBlock, append_minibatch_deviation
+from gan.networks.generator import Generator
+from gan.networks.layers import Convolution, FullyConnected, modulated_convolution
+from gan.networks.mapping import Mapping
+from gan.networks.resample import downsample_blur, upsample_blur, upsample_image
+from gan.networks.synthesis import StyledConvolution, ToRgb
+from gan.training.path_length import PathLengthMean, path_length_penalty, path_lengths
 
 OFFICIAL_NAMES = [
     (r"\blayers\.(\d)", r"fc\1"),

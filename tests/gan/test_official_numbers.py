@@ -9,10 +9,10 @@ import pytest
 import torch
 from official_format import Layer, official_discriminator, official_generator, write_official_pickle
 
-from gan.discriminator import Discriminator
-from gan.frozen import FrozenSynthesis
-from gan.generator import Generator
+from gan.networks.discriminator import Discriminator
+from gan.networks.generator import Generator
 from gan.official import import_discriminator, import_generator
+from gan.sampling.frozen_synthesis import FrozenSynthesis
 from gan.weights import load_generator, save_generator
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gan.config import PathLengthConfig, TrainingConfig
-from gan.path_length import PathLengthMean, path_length_penalty, path_lengths
+from gan.training.path_length import PathLengthMean, path_length_penalty, path_lengths
 from synthface.core.errors import ConfigError
 
 N, N_W, W_DIM, SIZE = 3, 4, 5, 6

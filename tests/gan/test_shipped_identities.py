@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from gan.config import NetworkConfig
-from gan.generator import Generator
 from gan.identities import SampleConfig, sampled_identity
+from gan.networks.generator import Generator
 from gan.weights import load_generator, read_header, save_generator
 from synthface.core.errors import ConfigError
 from synthface.models import GENERATOR, shipped_model

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan.augment import augment
-from gan.batches import BatchSource, MicroBatch
 from gan.config import AdaConfig, NetworkConfig, PathLengthConfig, TrainingConfig, TransitionConfig
-from gan.fakes import draw_latents
-from gan.gradients import apply_gradients
-from gan.mapping import Mapping
-from gan.step_metrics import conditional_means, mean_metrics
-from gan.trainer import GanTrainer
+from gan.networks.mapping import Mapping
+from gan.training.batches import BatchSource, MicroBatch
+from gan.training.gradients import apply_gradients
+from gan.training.latents import draw_latents
+from gan.training.step_metrics import conditional_means, mean_metrics
+from gan.training.trainer import GanTrainer
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)

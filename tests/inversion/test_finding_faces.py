@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from drawn_face import draw_face, landmarks_of
 
-from inversion.scoring import Bench, Gallery
+from inversion.scoring.scores import Bench, Gallery
 from synthface.core.errors import WeightsError
 from synthface.data.alignment import align_face
 from synthface.workflows.inverting.finding import FaceFinder

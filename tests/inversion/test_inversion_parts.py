@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from inversion import PRESETS, InversionConfig
-from inversion.groups import check_targets, plan_groups
 from inversion.images import from_bytes, to_bytes
 from inversion.regularisers import image_norm, tv_l1, tv_norm
 from inversion.schedule import learning_rate, plan_stages
+from inversion.targets.groups import check_targets, plan_groups
 from inversion.variables import PixelVariable
 from inversion.views import apply_views, draw_views
 from synthface.core.errors import ConfigError, DataError

@@ -5,11 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from inversion.cross_identity import FMRS, cross_identity_thresholds
-from inversion.replaced_pairs import plan_pairs
-from inversion.scoring import Bench, Gallery, score_images
-from inversion.separation import measure_separation
-from inversion.tallies import Tally, summarise
+from inversion.scoring.cross_identity import FMRS, cross_identity_thresholds
+from inversion.scoring.replaced_pairs import plan_pairs
+from inversion.scoring.scores import Bench, Gallery, score_images
+from inversion.scoring.separation import measure_separation
+from inversion.scoring.tallies import Tally, summarise
 from synthface.metrics.verification import threshold_at_fmr
 
 
@@ -64,7 +64,7 @@ def test_thresholds_of_many_blocks_are_those_of_one(monkeypatch: pytest.MonkeyPa
     vectors = unit(generator.normal(size=(700, 8)))
     people = generator.integers(0, 300, 700).astype(str)
     together = cross_identity_thresholds(vectors, people)
-    monkeypatch.setattr("inversion.cross_identity._BLOCK", 37)
+    monkeypatch.setattr("inversion.scoring.cross_identity._BLOCK", 37)
     apart = cross_identity_thresholds(vectors, people)
     for name in FMRS:
         assert apart[name].value == pytest.approx(together[name].value, abs=1e-6)
@@ -72,7 +72,7 @@ def test_thresholds_of_many_blocks_are_those_of_one(monkeypatch: pytest.MonkeyPa
 
 
 def test_thresholds_take_the_memory_that_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inversion.cross_identity._BLOCK", 4)  # what one block takes counts for little
+    monkeypatch.setattr("inversion.scoring.cross_identity._BLOCK", 4)  # what one block takes counts for little
     n = 1500
     vectors = unit(np.random.default_rng(0).normal(size=(n, 8)))
     people = np.arange(n).astype(str)

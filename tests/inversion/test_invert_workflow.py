@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import inversion
-from inversion.separation import measure_separation
+from inversion.scoring.separation import measure_separation
 from synthface.cli import main
 from synthface.core import atomic
 from synthface.core.errors import WeightsError
@@ -32,8 +32,8 @@ def write_recognizer(path: Path, seed: int) -> Path:
     """Write a narrow MobileFaceNet with random weights, and statistics that fit what it sees."""
     import torch
 
-    from synthface.recognition.mobilefacenet import MobileFaceNet, initialise
     from synthface.recognition.network_config import NetworkConfig
+    from synthface.recognition.networks.mobilefacenet import MobileFaceNet, initialise
     from synthface.recognition.weights import write_network
 
     network = MobileFaceNet(NetworkConfig(input_size=(32, 32), embedding_dim=16, width=0.125))
@@ -329,7 +329,7 @@ def test_people_who_do_not_exist(
     def measured(*arguments: Any) -> dict[str, Any]:
         return measure_separation(*arguments) | {"images_matching_real": resembling}
 
-    monkeypatch.setattr("inversion.separation.measure_separation", measured)
+    monkeypatch.setattr("inversion.scoring.separation.measure_separation", measured)
     command = ["invert", "--recognizer", recognizers[0], "--faces", str(faces), "--steps", "2"]
     command += [
         "--judges",

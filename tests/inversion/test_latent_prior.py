@@ -9,7 +9,7 @@ import torch
 from test_invert_workflow import write_recognizer
 
 from gan.config import NetworkConfig
-from gan.generator import Generator
+from gan.networks.generator import Generator
 from gan.weights import save_generator
 from synthface.cli import main
 from synthface.workflows.inverting import means

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from inversion.interpolation import endpoint, great_circle
-from inversion.packing import pack_people
-from inversion.population import Population, ledoit_wolf
 from inversion.protection import Protection, load_protection, noise, project, quantise
-from inversion.target_file import read_array
-from inversion.target_set import TargetSet, choose_people, choose_rows
+from inversion.targets.interpolation import endpoint, great_circle
+from inversion.targets.packing import pack_people
+from inversion.targets.population import Population, ledoit_wolf
+from inversion.targets.target_file import read_array
+from inversion.targets.target_set import TargetSet, choose_people, choose_rows
 from synthface.core.errors import ConfigError, DataError
 from synthface.data.embeddings import Embeddings
 
@@ -135,7 +135,7 @@ def test_what_does_not_fit_into_memory_is_said_so(tmp_path: Path, monkeypatch: p
         raise MemoryError
 
     np.save(tmp_path / "a.npy", np.ones((3, 8)))
-    monkeypatch.setattr("inversion.target_file.check_targets", full)
+    monkeypatch.setattr("inversion.targets.target_file.check_targets", full)
     with pytest.raises(DataError, match="does not fit into memory"):
         read_array(tmp_path / "a.npy", flag="--embeddings", dimension=8)
 

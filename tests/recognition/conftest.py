@@ -41,8 +41,8 @@ def make_faceset(tmp_path: Path) -> Callable[..., FaceSet]:
 @pytest.fixture
 def weights_file(tmp_path: Path) -> Path:
     """A recogniser's weight file: 32x32 pixels, 16 numbers, random but fixed weights."""
-    from synthface.recognition.mobilefacenet import MobileFaceNet, initialise
     from synthface.recognition.network_config import NetworkConfig
+    from synthface.recognition.networks.mobilefacenet import MobileFaceNet, initialise
     from synthface.recognition.weights import write_network
 
     network = MobileFaceNet(NetworkConfig(input_size=(32, 32), embedding_dim=16, width=0.125))

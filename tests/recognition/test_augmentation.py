@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthface.recognition.augmentation import PRESETS, Augmentation, EpochAugmentation, epoch_order
+from synthface.recognition.training.augmentation import PRESETS, Augmentation, EpochAugmentation, epoch_order
 
 
 def _images(n=6, side=16):

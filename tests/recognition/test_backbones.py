@@ -14,7 +14,7 @@ from synthface.recognition import load_recognizer
 from synthface.recognition.catalogue import find_weights
 from synthface.recognition.folding import folded_for_inference
 from synthface.recognition.network_config import ARCHITECTURES, NetworkConfig
-from synthface.recognition.networks import build_network
+from synthface.recognition.networks.build import build_network
 from synthface.recognition.recognizer import Recognizer
 from synthface.recognition.weights import write_network
 
@@ -80,7 +80,7 @@ def test_iresnet_reads_insightface_files_and_computes_the_same(name, tmp_path):
 
 def test_iresnet_100_has_the_published_shape():
     with torch.device("meta"):
-        from synthface.recognition.iresnet import IResNet
+        from synthface.recognition.networks.iresnet import IResNet
 
         network = IResNet(NetworkConfig(architecture="IResNet-100", embedding_dim=512))
     assert sum(parameter.numel() for parameter in network.parameters()) == 65_156_160  # as the outside code counts

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthface.core.errors import ConfigError, DataError
-from synthface.recognition.batches import PairBatches, ShuffledBatches
+from synthface.recognition.training.batches import PairBatches, ShuffledBatches
 
 LABELS = np.repeat(np.arange(9), [1, 2, 3, 5, 8, 8, 8, 8, 20])
 

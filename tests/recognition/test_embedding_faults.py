@@ -9,7 +9,7 @@ import torch
 from synthface.recognition.embedding_faults import embedding_faults
 from synthface.recognition.losses import LOSSES
 from synthface.recognition.network_config import NetworkConfig
-from synthface.recognition.networks import build_network
+from synthface.recognition.networks.build import build_network
 from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import Options
 

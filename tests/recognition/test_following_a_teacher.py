@@ -9,9 +9,9 @@ import torch
 from synthface.core.errors import ConfigError
 from synthface.recognition import load_recognizer
 from synthface.recognition.network_config import NetworkConfig
-from synthface.recognition.networks import build_network
-from synthface.recognition.student import Student
-from synthface.recognition.whitening import whitened
+from synthface.recognition.networks.build import build_network
+from synthface.recognition.training.student import Student
+from synthface.recognition.training.whitening import whitened
 from synthface.workflows import train_recognizer
 from synthface.workflows.embed import embed_faceset
 from synthface.workflows.train_recognizer import Options

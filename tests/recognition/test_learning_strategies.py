@@ -14,9 +14,9 @@ from synthface.core.errors import ConfigError, WeightsError
 from synthface.presets import preset_names
 from synthface.recognition import load_recognizer
 from synthface.recognition.network_config import NetworkConfig
-from synthface.recognition.networks import build_network
-from synthface.recognition.student import Student
-from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
+from synthface.recognition.networks.build import build_network
+from synthface.recognition.training.student import Student
+from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
 from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import Options
 from synthface.workflows.training_recognizers.several_seeds import summarise_seeds

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from synthface.recognition.muon import A, B, C, Muon, orthogonalised
+from synthface.recognition.training.muon import A, B, C, Muon, orthogonalised
 
 
 def _random(*shape, seed=0):

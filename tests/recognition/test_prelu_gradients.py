@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from synthface.recognition.prelu import PReLU
+from synthface.recognition.networks.prelu import PReLU
 
 
 @pytest.mark.parametrize(("channels", "shape"), [(8, (5, 8, 7, 6)), (1, (5, 8, 7, 6)), (6, (4, 6))])

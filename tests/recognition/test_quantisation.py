@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from synthface.core.errors import ConfigError, WeightsError
 from synthface.recognition import load_recognizer
 from synthface.recognition.network_config import NetworkConfig
-from synthface.recognition.networks import build_network
+from synthface.recognition.networks.build import build_network
 from synthface.recognition.quantisation import (
     ActivationQuantiser,
     QuantisedLayer,
@@ -21,7 +21,7 @@ from synthface.recognition.quantisation import (
     quantise_weight,
     quantised_weights,
 )
-from synthface.recognition.training_folder import TrainingFolder
+from synthface.recognition.training.run_folder import TrainingFolder
 from synthface.recognition.weights import write_network
 from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import Options

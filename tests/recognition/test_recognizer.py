@@ -12,8 +12,8 @@ from synthface.recognition import load_recognizer
 from synthface.recognition.catalogue import CATALOGUE, CatalogueEntry
 from synthface.recognition.embedding import MICRO_BATCH, embed_batches
 from synthface.recognition.folding import folded_for_inference
-from synthface.recognition.mobilefacenet import MobileFaceNet, initialise
 from synthface.recognition.network_config import NetworkConfig, config_from_json
+from synthface.recognition.networks.mobilefacenet import MobileFaceNet, initialise
 from synthface.recognition.recognizer import Recognizer
 from synthface.recognition.weights import write_network
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
+from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
 
 
 class _Dropping(torch.nn.Module):

@@ -11,8 +11,8 @@ import torch
 from synthface.core.errors import ConfigError
 from synthface.recognition.batch_statistics import with_shared_batch_norms
 from synthface.recognition.network_config import NetworkConfig
-from synthface.recognition.networks import build_network
-from synthface.recognition.training import Trainer
+from synthface.recognition.networks.build import build_network
+from synthface.recognition.training.trainer import Trainer
 from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import Options
 

@@ -9,12 +9,12 @@ from safetensors import SafetensorError
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthface.core.errors import ConfigError, DataError
-from synthface.recognition.clipping import clip_gradients
 from synthface.recognition.losses import LOSSES
 from synthface.recognition.losses.centre_table import CentreTable
 from synthface.recognition.losses.class_centres import drawn_centres
 from synthface.recognition.losses.shard import Shard
-from synthface.recognition.shard_files import load_shards, remove_other_shards, save_shards
+from synthface.recognition.training.clipping import clip_gradients
+from synthface.recognition.training.shard_files import load_shards, remove_other_shards, save_shards
 
 N_CLASSES, DIM, BATCH, STEPS = 7, 6, 8, 3
 RECIPE = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3}
@@ -193,7 +193,7 @@ def test_a_part_that_finds_no_room_is_an_error_of_one_line(tmp_path, monkeypatch
         path.write_bytes(b"half")
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("synthface.recognition.shard_files.save_file", full)
+    monkeypatch.setattr("synthface.recognition.training.shard_files.save_file", full)
     with pytest.raises(DataError, match=r"cannot be written .*No space left"):
         save_shards(tmp_path, 4, {"head": _moved(1)[0]})
     assert list(tmp_path.iterdir()) == []

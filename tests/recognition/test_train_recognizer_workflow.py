@@ -10,8 +10,8 @@ from safetensors import safe_open
 from synthface.core.errors import ConfigError, DataError, WeightsError
 from synthface.recognition import load_recognizer
 from synthface.recognition.losses import LOSSES
-from synthface.recognition.training import Trainer, learning_rate_factor
-from synthface.recognition.validation import all_pairs_verification, validation_rows
+from synthface.recognition.training.trainer import Trainer, learning_rate_factor
+from synthface.recognition.training.validation import all_pairs_verification, validation_rows
 from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import Options
 
@@ -55,7 +55,7 @@ def test_same_seed_same_bytes_other_seed_other_weights(make_faceset, tmp_path):
 
 @pytest.mark.parametrize("killed_at", ["second epoch", "after metrics"])
 def test_a_killed_run_goes_on_exactly(make_faceset, tmp_path, monkeypatch, killed_at):
-    from synthface.recognition.training_folder import TrainingFolder
+    from synthface.recognition.training.run_folder import TrainingFolder
 
     people = make_faceset("train")
     (tmp_path / "whole").mkdir()
@@ -93,7 +93,7 @@ def test_a_killed_run_goes_on_exactly(make_faceset, tmp_path, monkeypatch, kille
 
 
 def test_people_count_epochs_from_1_and_hear_of_one_when_it_is_kept(make_faceset, tmp_path, monkeypatch, caplog):
-    from synthface.recognition.training_folder import TrainingFolder
+    from synthface.recognition.training.run_folder import TrainingFolder
 
     def dies(self, state):
         raise KeyboardInterrupt

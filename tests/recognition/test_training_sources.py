@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from synthface.core.errors import ConfigError
-from synthface.recognition.batches import MixedBatches
-from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
+from synthface.recognition.training.batches import MixedBatches
+from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
 from synthface.workflows import convert, train_recognizer
 from synthface.workflows.train_recognizer import Options
 from synthface.workflows.training_recognizers.sources import open_training_set, parts_of, together

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from gan.config import FeatureConfig, IdentityConfig, TrainingConfig
-from gan.feature_discriminator import FeatureDiscriminator
 from gan.monitor_config import MonitorConfig
+from gan.networks.feature_discriminator import FeatureDiscriminator
 from synthface.recognition import load_recognizer
 from synthface.recognition.catalogue import find_weights
 from synthface.recognition.network_config import NetworkConfig
-from synthface.recognition.networks import build_network
+from synthface.recognition.networks.build import build_network
 from synthface.recognition.recognizer import Recognizer
 from synthface.workflows.gan_training.feature_network import RecognizerFeatures, frozen_features
 from synthface.workflows.gan_training.frozen_networks import frozen_inputs, warn_of_a_biased_judge

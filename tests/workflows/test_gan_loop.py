@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-import gan.trainer
-from gan.checkpoint import load_checkpoint
+import gan.training.trainer
 from gan.config import NetworkConfig, TrainingConfig, TransitionConfig
 from gan.monitor_config import HealthConfig, MonitorConfig
-from gan.trainer import GanTrainer, StepMetrics
+from gan.training.checkpoint import load_checkpoint
+from gan.training.trainer import GanTrainer, StepMetrics
 from gan.weights import load_generator, read_header
 from synthface.core.errors import ConfigError, DataError, SynthfaceError
 from synthface.data import FaceSet
@@ -71,7 +71,7 @@ class _Breaks(GanTrainer):
 def test_it_goes_back_to_the_last_good_checkpoint_and_on(
     tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gan.trainer, "GanTrainer", _Breaks)
+    monkeypatch.setattr(gan.training.trainer, "GanTrainer", _Breaks)
     out = tmp_path / "run"
     options = _options(tiny_faceset, out, monitor=MonitorConfig(ticks=2, classes=4, per_class=2))
     train_gan.run(options)
@@ -93,7 +93,7 @@ def test_it_goes_back_to_the_last_good_checkpoint_and_on(
 def test_a_run_killed_after_a_rollback_resumes_to_the_same_end(
     tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gan.trainer, "GanTrainer", _Breaks)
+    monkeypatch.setattr(gan.training.trainer, "GanTrainer", _Breaks)
     train_gan.run(_options(tiny_faceset, tmp_path / "whole"))
     train_gan.run(_options(tiny_faceset, tmp_path / "parts", kimg=0.032))
     train_gan.run(_options(tiny_faceset, tmp_path / "parts", resume=True))
@@ -135,7 +135,7 @@ def _ignoring(what: str, after: int = 0) -> type[GanTrainer]:
 def test_conditional_collapse_is_named(
     what: str, tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gan.trainer, "GanTrainer", _ignoring(what))
+    monkeypatch.setattr(gan.training.trainer, "GanTrainer", _ignoring(what))
     health = HealthConfig(grace_kimg=0.02, max_rollbacks=1)
     with pytest.raises(SynthfaceError, match=f"{what}-collapse"):
         train_gan.run(_options(tiny_faceset, tmp_path / "run", health=health))
@@ -153,7 +153,7 @@ def test_an_end_that_looks_collapsed_leaves_the_last_good_generator(
     watched = {"monitor": MonitorConfig(ticks=2, classes=4, per_class=2), "health": HealthConfig(grace_kimg=0.02)}
     train_gan.run(_options(tiny_faceset, tmp_path / "good", kimg=0.032, **watched))
     assert "failure" not in capsys.readouterr().out
-    monkeypatch.setattr(gan.trainer, "GanTrainer", _ignoring("seed", after=4))
+    monkeypatch.setattr(gan.training.trainer, "GanTrainer", _ignoring("seed", after=4))
     options = _options(tiny_faceset, out, kimg=0.04, **watched)
     for resume in (False, True):  # a run that is over, resumed, ends as it did
         train_gan.run(dataclasses.replace(options, resume=resume))
@@ -171,7 +171,7 @@ def test_an_end_that_looks_collapsed_leaves_the_last_good_generator(
 def test_an_end_that_looks_collapsed_after_nothing_good_says_so(
     tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gan.trainer, "GanTrainer", _ignoring("class"))
+    monkeypatch.setattr(gan.training.trainer, "GanTrainer", _ignoring("class"))
     train_gan.run(_options(tiny_faceset, tmp_path / "run", kimg=0.008, health=HealthConfig(grace_kimg=0)))
     told = capsys.readouterr().out
     assert "(class-collapse)" in told
@@ -192,7 +192,7 @@ def test_a_stop_is_no_evidence_of_a_collapse_and_nothing_to_go_back_to(
     train_gan.run(dataclasses.replace(options, kimg=0.024))
     assert [line.get("extra") for line in _lines(options.out)] == [None, None, "measurement"]
     assert good_step(options.out) == 2, "as without the stop"
-    monkeypatch.setattr(gan.trainer, "GanTrainer", _ignoring("seed"))
+    monkeypatch.setattr(gan.training.trainer, "GanTrainer", _ignoring("seed"))
     train_gan.run(dataclasses.replace(options, out=tmp_path / "collapsed", kimg=0.024))
     train_gan.run(dataclasses.replace(options, out=tmp_path / "collapsed", resume=True))
     assert not (tmp_path / "collapsed" / "events.jsonl").exists(), "one measurement that was due shows it"
@@ -210,7 +210,7 @@ class _RunsAway(GanTrainer):
 
 
 def test_nobody_goes_back_into_a_runaway(tiny_faceset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gan.trainer, "GanTrainer", _RunsAway)
+    monkeypatch.setattr(gan.training.trainer, "GanTrainer", _RunsAway)
     with pytest.raises(SynthfaceError, match="runaway-discriminator"):
         train_gan.run(_options(tiny_faceset, tmp_path / "run", health=HealthConfig(grace_kimg=1000, patience=3)))
     events = _lines(tmp_path / "run", "events.jsonl")
@@ -251,7 +251,7 @@ def test_an_interruption_waits_for_the_step_and_loses_none(
     options = _options(tiny_faceset, tmp_path / "run", tick_kimg=0.016, monitor=MonitorConfig(ticks=0))
     train_gan.run(dataclasses.replace(options, out=tmp_path / "whole"))
     with monkeypatch.context() as patched:
-        patched.setattr(gan.trainer, "GanTrainer", Interrupted)
+        patched.setattr(gan.training.trainer, "GanTrainer", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_gan.run(options)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

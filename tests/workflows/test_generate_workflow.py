@@ -14,11 +14,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gan import winograd
 from gan.config import NetworkConfig
-from gan.generator import Generator, NoiseMode
 from gan.identities import MixtureConfig, SampleConfig, mixed_identity
-from gan.sampling import ImageRequest, draw_batch, draw_images
+from gan.networks.generator import Generator, NoiseMode
+from gan.sampling import winograd
+from gan.sampling.images import ImageRequest, draw_batch, draw_images
 from gan.weights import load_generator, save_generator
 from synthface.core.errors import ConfigError, WeightsError
 from synthface.core.seeds import derive_seed
@@ -48,7 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with fast convolutions (gan.winograd) at 4 and 8 pixels and plain ones at 16."""
+    """A model with fast convolutions (gan.sampling.winograd) at 4 and 8 pixels and plain ones at 16."""
     sizes = dataclasses.replace(SIZES, channel_base=640, channel_max=64)
     return _save_model(tmp_path_factory.mktemp("wide") / "generator.safetensors", sizes)
 

@@ -10,8 +10,8 @@ import torch
 
 import synthface.recognition
 from gan.config import NetworkConfig
-from gan.generator import Generator
-from gan.sampling import ImageRequest, draw_images
+from gan.networks.generator import Generator
+from gan.sampling.images import ImageRequest, draw_images
 from gan.weights import load_generator, save_generator
 from synthface.core.errors import ConfigError, DataError
 from synthface.data import FaceSet

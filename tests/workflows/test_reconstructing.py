@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gan.config import NetworkConfig
-from gan.generator import Generator, to_uint8
+from gan.networks.generator import Generator, to_uint8
 from synthface.workflows.auditing import reconstructing
 from synthface.workflows.auditing.reconstructing import reconstruct
 

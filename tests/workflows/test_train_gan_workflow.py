@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from gan.config import TrainingConfig, TransitionConfig
-from gan.cooldown import CooldownConfig
-from gan.health import Finding
+from gan.cooldown_config import CooldownConfig
 from gan.monitor_config import MonitorConfig
+from gan.training.health import Finding
 from gan.weights import FILE_NAME, load_generator, read_header
 from synthface.cli import parse_options
 from synthface.core.errors import ConfigError, DataError, WeightsError
@@ -245,8 +245,8 @@ def test_a_run_begins_from_a_generator(tiny_faceset: Path, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("_no_curves")
 def test_a_run_begins_from_a_whole_training_under_other_settings(tiny_faceset: Path, tmp_path: Path) -> None:
-    from gan.checkpoint import load_trainer_state
     from gan.config import TrainingConfig
+    from gan.training.checkpoint import load_trainer_state
 
     train_gan.run(_options(tiny_faceset, tmp_path / "first", monitor=MonitorConfig(ticks=2)))
     warm = TrainingConfig(batch=8, micro_batch=4, compile=False, warmup_kimg=0.016, learning_rate=1e-12)
@@ -273,8 +273,8 @@ def test_a_run_begins_from_a_whole_training_under_other_settings(tiny_faceset: P
 
 @pytest.mark.usefixtures("_no_curves")
 def test_centres_are_taken_over_where_the_recogniser_is_the_same(tiny_faceset: Path, tmp_path: Path) -> None:
-    from gan.checkpoint import load_trainer_state
     from gan.config import IdentityConfig, TrainingConfig
+    from gan.training.checkpoint import load_trainer_state
 
     played = TrainingConfig(batch=8, micro_batch=4, compile=False, identity=IdentityConfig(form="centre"))
     first = _options(tiny_faceset, tmp_path / "first", training=played)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from gan.generator import Generator
+    from gan.networks.generator import Generator
 
 Pictures = NDArray[np.uint8]
 
@@ -40,7 +40,7 @@ def reconstruct(photos: Iterator[Pictures], G: "Generator", device: "torch.devic
     """
     import torch
 
-    from gan.generator import to_uint8
+    from gan.networks.generator import to_uint8
 
     mean, spread = _spread_of_w(G, device)
     while batch := list(itertools.islice(photos, _BATCH)):

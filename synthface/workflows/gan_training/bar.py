@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gan.trainer import GanTrainer
+    from gan.training.trainer import GanTrainer
     from synthface.workflows.train_gan import Options
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gan.config import TrainingConfig
-    from gan.trainer import GanTrainer
+    from gan.training.trainer import GanTrainer
     from synthface.data import FaceSet
 
 
 def is_under_way(run: Path) -> bool:
     """Say whether a run has a checkpoint to go on from, so that it needs nothing from where it began."""
-    from gan.checkpoint import FILE_NAME, GOOD_FILE_NAME
+    from gan.training.checkpoint import FILE_NAME, GOOD_FILE_NAME
 
     return any((run / name).exists() for name in (FILE_NAME, GOOD_FILE_NAME))
 
@@ -24,8 +24,8 @@ def begin_from(path: Path, trainer: "GanTrainer", faces: "FaceSet") -> None:
         ConfigError: its networks have other sizes or settings.
         WeightsError: it is missing or damaged.
     """
-    from gan.checkpoint import FILE_NAME, load_trainer_state
-    from gan.transfer import begin_from_generator, begin_from_training
+    from gan.training.checkpoint import FILE_NAME, load_trainer_state
+    from gan.training.transfer import begin_from_generator, begin_from_training
     from gan.weights import load_generator
 
     G, file = load_generator(path), file_to_begin_from(path, faces)
@@ -42,7 +42,7 @@ def file_to_begin_from(path: Path, faces: "FaceSet") -> Path:
     Raises:
         WeightsError: there is none.
     """
-    from gan.checkpoint import FILE_NAME
+    from gan.training.checkpoint import FILE_NAME
     from gan.weights import generator_file
 
     checkpoint = path / FILE_NAME

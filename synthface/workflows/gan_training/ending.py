@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gan.identities import flags_for_new_people
 
 if TYPE_CHECKING:
-    from gan.health import Finding
+    from gan.training.health import Finding
     from synthface.workflows.train_gan import Options
 
 

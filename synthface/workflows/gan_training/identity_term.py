@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gan.config import TrainingConfig
-    from gan.identity_player import IdentityPlayer
+    from gan.training.identity_player import IdentityPlayer
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def identity_term(
     if training.identity.form == "off":
         yield None
         return
-    from gan.identity_player import IdentityPlayer
+    from gan.training.identity_player import IdentityPlayer
     from inversion.bn_prior import BatchNormStatistics
     from synthface.recognition import load_recognizer
 

@@ -16,9 +16,9 @@ from synthface.workflows.gan_training.pictures import write_pictures
 from synthface.workflows.gan_training.watch import timed
 
 if TYPE_CHECKING:
-    from gan.health import Finding
-    from gan.monitor import Monitor, Pixels
-    from gan.trainer import GanTrainer
+    from gan.training.health import Finding
+    from gan.training.monitor import Monitor, Pixels
+    from gan.training.trainer import GanTrainer
     from synthface.workflows.gan_training.origin import Origin
     from synthface.workflows.train_gan import Options
 
@@ -92,15 +92,15 @@ class GanLoop:
 
     def _keep_beginning(self) -> None:
         """See that there is something to go back to when the very first ticks fail."""
-        from gan.checkpoint import GOOD_FILE_NAME
+        from gan.training.checkpoint import GOOD_FILE_NAME
 
         if not (self.options.out / GOOD_FILE_NAME).exists():
             self._save(good=True)
 
     def _end(self) -> Ending:
         """Publish the generator as it is, or, if that looks like a failure, as it last was good."""
-        from gan.checkpoint import load_checkpoint
-        from gan.health import suspicion_at_end
+        from gan.training.checkpoint import load_checkpoint
+        from gan.training.health import suspicion_at_end
 
         assert self._journals is not None
         seen_images = self.trainer.seen_images
@@ -116,8 +116,8 @@ class GanLoop:
         return Ending(seen_images, self.trainer.seen_images, suspicion)
 
     def _resume(self) -> None:
-        from gan.checkpoint import load_checkpoint
-        from gan.retry import begin_attempt
+        from gan.training.checkpoint import load_checkpoint
+        from gan.training.retry import begin_attempt
 
         checkpoint = load_checkpoint(self.options.out, settings=self.settings)
         if checkpoint is None:
@@ -130,7 +130,7 @@ class GanLoop:
 
     def _tick(self, bar: Any, interruption: Interruption) -> Line:
         """Train for one tick, or until a loss is no number or the user interrupts; return its line of metrics."""
-        from gan.step_metrics import mean_metrics
+        from gan.training.step_metrics import mean_metrics
 
         options, trainer = self.options, self.trainer
         started, steps = time.monotonic(), []
@@ -160,7 +160,7 @@ class GanLoop:
 
     def _agreed(self, interruption: Interruption | None = None, elapsed: float = 0.0) -> tuple[float, bool]:
         """Return which share of the run is done, and whether any process is to stop; all processes get the same."""
-        from gan.gradients import means_over_processes
+        from gan.training.gradients import means_over_processes
 
         wanted = interruption is not None and interruption.is_wanted
         done, interrupted = means_over_processes(self.trainer.fabric, self._done(elapsed), wanted)
@@ -180,8 +180,8 @@ class GanLoop:
 
     def _measure(self, line: Line) -> "Pixels | None":
         """Measure when it is time to, and at the end; return the pictures' grid where it was drawn."""
-        from gan.health import weights_are_finite
-        from gan.monitor import draw_grid
+        from gan.training.health import weights_are_finite
+        from gan.training.monitor import draw_grid
 
         line["finite_weights"] = weights_are_finite(self.trainer.G, self.trainer.D, self.trainer.G_ema)
         measures = self.monitor is not None and self._is_due(self.options.monitor.ticks, line)
@@ -196,7 +196,7 @@ class GanLoop:
 
     def _judge(self, line: Line) -> "Finding | None":
         """Return what is wrong, to be told to the other processes."""
-        from gan.health import diagnose
+        from gan.training.health import diagnose
 
         if self._journals is None:
             return None
@@ -204,7 +204,7 @@ class GanLoop:
 
     def _record(self, line: Line, grid: "Pixels | None") -> None:
         """Write a line that nothing is wrong with, the pictures, and the checkpoint."""
-        from gan.health import suspicion
+        from gan.training.health import suspicion
 
         assert self._journals is not None
         self._journals.append(line)
@@ -217,7 +217,7 @@ class GanLoop:
         self._save(good=judged and suspicion(line, self.options.training, self.options.health) is None)
 
     def _save(self, *, good: bool) -> None:
-        from gan.checkpoint import keep_as_good, save_checkpoint
+        from gan.training.checkpoint import keep_as_good, save_checkpoint
 
         if not self._is_writer:
             return
@@ -249,9 +249,9 @@ class GanLoop:
 
     def _step_back(self, finding: "Finding", line: Line) -> None:
         """Go back to the last good checkpoint and change what makes a repeat likely; time spent stays spent."""
-        from gan.checkpoint import load_checkpoint
-        from gan.optimizers import AFTER_ROLLBACK
-        from gan.retry import begin_attempt
+        from gan.training.checkpoint import load_checkpoint
+        from gan.training.optimizers import AFTER_ROLLBACK
+        from gan.training.retry import begin_attempt
 
         attempt = int(self.progress["attempt"]) + 1
         stops = attempt > self.options.health.max_rollbacks

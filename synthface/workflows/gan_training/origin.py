@@ -10,7 +10,7 @@ from synthface.core.hashing import sha256_file, sha256_json
 from synthface.core.run_record import run_record, to_json
 
 if TYPE_CHECKING:
-    from gan.trainer import GanTrainer
+    from gan.training.trainer import GanTrainer
     from synthface.data import FaceSet
     from synthface.workflows.train_gan import Options
 
@@ -68,7 +68,7 @@ class Origin:
         Raises:
             ConfigError: the run in --out was begun with others.
         """
-        from gan.checkpoint import settings_of
+        from gan.training.checkpoint import settings_of
 
         if settings_of(options.out) in (None, settings):
             return
@@ -101,7 +101,7 @@ class Origin:
 
 def _read_init(path: Path | None, faces: "FaceSet") -> tuple[str, int] | None:
     """Return hash and images seen of what --init names."""
-    from gan.checkpoint import FILE_NAME, seen_images_of
+    from gan.training.checkpoint import FILE_NAME, seen_images_of
     from gan.weights import generator_file, read_header
     from synthface.workflows.gan_training.beginning import file_to_begin_from
 

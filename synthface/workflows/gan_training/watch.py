@@ -12,8 +12,8 @@ from synthface.workflows.compute import Compute
 from synthface.workflows.embed import embed_faceset
 
 if TYPE_CHECKING:
-    from gan.monitor import Monitor
     from gan.monitor_config import MonitorConfig
+    from gan.training.monitor import Monitor
 
 
 def real_features(
@@ -56,7 +56,7 @@ def make_monitor(
         device: torch device for the recogniser.
         seed: the run's seed.
     """
-    from gan.monitor import Monitor, RealImages
+    from gan.training.monitor import Monitor, RealImages
     from synthface.data.images import resize_image
     from synthface.recognition import load_recognizer
 

@@ -20,7 +20,7 @@ from synthface.core.seeds import derive_seed
 from synthface.workflows.progress import track
 
 if TYPE_CHECKING:
-    from gan.generator import Generator
+    from gan.networks.generator import Generator
     from synthface.recognition import Recognizer
 
 logger = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ class NewPeople:
         """Draw and embed a few images of each code, shared among processes; the same bytes in all of them."""
         import torch
 
-        from gan.sampling import ImageRequest, draw_images
+        from gan.sampling.images import ImageRequest, draw_images
 
         rank, world_size = self.fabric.global_rank, self.fabric.world_size
         requests = [

@@ -25,7 +25,7 @@ def measure_apartness(
     working: Path,
     device: Any,
 ) -> dict[str, Any]:
-    """Count matches among the images, and with real ones, by recogniser; see ``inversion.separation``.
+    """Count matches among the images, and with real ones, by recogniser; see ``inversion.scoring.separation``.
 
     Args:
         options: false match rate of the judges' thresholds.
@@ -36,7 +36,7 @@ def measure_apartness(
         working: folder of the artefact.
         device: torch device of the judges.
     """
-    from inversion.separation import measure_separation
+    from inversion.scoring.separation import measure_separation
     from synthface.recognition import load_recognizer
     from synthface.recognition.catalogue import find_weights
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from inversion.extras import Extras
-    from inversion.target_set import TargetSet
+    from inversion.targets.target_set import TargetSet
     from synthface.workflows.invert import Options
 
 MAIN, CONTROL = "images", "control"

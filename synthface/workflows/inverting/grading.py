@@ -14,8 +14,8 @@ from synthface.data import Embeddings, FaceSet
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from inversion.scoring import Bench
-    from inversion.target_set import TargetSet
+    from inversion.scoring.scores import Bench
+    from inversion.targets.target_set import TargetSet
     from synthface.recognition import Recognizer
     from synthface.workflows.inverting.finding import FaceFinder
 
@@ -72,8 +72,8 @@ def make_grader(
         seed: of the pairs that accuracy is measured on.
         inverted: this recogniser made the targets.
     """
-    from inversion.replaced_pairs import plan_pairs
-    from inversion.scoring import Bench, Gallery
+    from inversion.scoring.replaced_pairs import plan_pairs
+    from inversion.scoring.scores import Bench, Gallery
 
     gallery = None if collection is None else Gallery(collection.vectors, collection.identities)
     pairs = None
@@ -99,7 +99,7 @@ def view(graders: list[Grader], blocks: "Callable[[], Iterable[Images]]", seed: 
 
 def scored(graders: list[Grader], vectors: "list[Vectors]", seed: int, *, real: bool = False) -> dict[str, Any]:
     """Do the same for embeddings that are there, one matrix for each recogniser."""
-    from inversion.scoring import score_images
+    from inversion.scoring.scores import score_images
 
     same_model, *judged = (
         score_images(part, grader.bench, real=real, seed=seed) for part, grader in zip(vectors, graders, strict=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from gan.generator import Generator
+    from gan.networks.generator import Generator
     from inversion.extras import Extras
     from inversion.variables import GeneratorPrior
     from synthface.workflows.invert import Latent, Options

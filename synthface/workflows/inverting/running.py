@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from inversion import GroupResult, StepReport
-    from inversion.target_set import TargetSet
+    from inversion.targets.target_set import TargetSet
     from synthface.workflows.invert import Options
 
 GROUPS = "groups"  # folder of what is known of finished groups, until the end

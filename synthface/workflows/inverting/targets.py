@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inversion.target_set import TargetSet
+    from inversion.targets.target_set import TargetSet
     from synthface.recognition.catalogue import WeightFile
     from synthface.workflows.invert import Options
 
@@ -51,7 +51,7 @@ def choose_targets(options: "Options", faceset: FaceSet | None, weights: "Weight
         DataError: a file is missing, damaged, or was made by another recogniser.
         ConfigError: nobody is left, or so many new people do not fit.
     """
-    from inversion.target_set import TargetSet, choose_people, choose_rows
+    from inversion.targets.target_set import TargetSet, choose_people, choose_rows
 
     everything, prefix = _collection(options, faceset, weights, dimension)
     if options.interpolate:
@@ -83,7 +83,7 @@ def _collection(
     options: "Options", faceset: FaceSet | None, weights: "WeightFile", dimension: int
 ) -> tuple[Embeddings, str | None]:
     """Return all there is to choose from; and for arrays without names, what to call their rows."""
-    from inversion.target_file import read_array
+    from inversion.targets.target_file import read_array
 
     if faceset is not None:
         return embed_faceset(faceset, options.recognizer, compute=options), None
@@ -118,8 +118,8 @@ def _is_ours(path: "Path") -> bool:
 
 
 def _between(options: "Options", everything: Embeddings, *, named: bool) -> Chosen:
-    from inversion.interpolation import endpoint, great_circle, rows_named
-    from inversion.target_set import TargetSet
+    from inversion.targets.interpolation import endpoint, great_circle, rows_named
+    from inversion.targets.target_set import TargetSet
 
     first, second = (endpoint(everything, name) for name in options.interpolate)
     ends = np.concatenate([rows_named(everything, name) for name in options.interpolate])
@@ -132,9 +132,9 @@ def _between(options: "Options", everything: Embeddings, *, named: bool) -> Chos
 
 
 def _new_people(options: "Options", everything: Embeddings, weights: "WeightFile") -> Chosen:
-    from inversion.packing import pack_people
-    from inversion.population import Population
-    from inversion.target_set import TargetSet
+    from inversion.targets.packing import pack_people
+    from inversion.targets.population import Population
+    from inversion.targets.target_set import TargetSet
 
     assert options.sample is not None
     threshold, origin = distinct_threshold(everything, weights, options.distinct_fmr)
@@ -165,7 +165,7 @@ def _new_people(options: "Options", everything: Embeddings, weights: "WeightFile
 
 def distinct_threshold(everything: Embeddings, weights: "WeightFile", fmr: float) -> tuple[float, str]:
     """Return the threshold from the collection's own cross-identity pairs, or where they are few from the table."""
-    from inversion.cross_identity import cross_identity_thresholds
+    from inversion.scoring.cross_identity import cross_identity_thresholds
     from synthface.workflows.generating.real_thresholds import shipped_threshold
 
     found = cross_identity_thresholds(everything.vectors, everything.identities, {"asked": fmr})["asked"]

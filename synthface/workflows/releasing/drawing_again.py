@@ -16,19 +16,19 @@ from synthface.data import FaceRecord
 if TYPE_CHECKING:
     import torch
 
-    from gan.generator import NoiseMode
+    from gan.networks.generator import NoiseMode
 
 _DRAWING_MODULES = (
-    "activation",
-    "frozen",
-    "generator",
-    "layers",
-    "mapping",
-    "resample",
-    "sampling",
-    "side_by_side",
-    "synthesis",
-    "winograd",
+    "networks/activation",
+    "networks/generator",
+    "networks/layers",
+    "networks/mapping",
+    "networks/resample",
+    "networks/synthesis",
+    "sampling/frozen_synthesis",
+    "sampling/images",
+    "sampling/side_by_side",
+    "sampling/winograd",
 )
 
 
@@ -88,7 +88,7 @@ def draw_again(
         file: the generator.
         device: where to compute.
     """
-    from gan.sampling import ImageRequest, draw_images
+    from gan.sampling.images import ImageRequest, draw_images
     from gan.weights import load_generator
 
     G = load_generator(file, device=device)

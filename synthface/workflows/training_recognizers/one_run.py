@@ -64,8 +64,8 @@ def make_trainer(options: "Options", faceset: FaceSet, shape: NetworkConfig, fab
     """Return the ``Trainer``; what cannot be trained is refused here, before anything is written."""
     from synthface.data.image_cache import image_cache
     from synthface.recognition.batch_statistics import with_shared_batch_norms
-    from synthface.recognition.student import Student
-    from synthface.recognition.training import Trainer, TrainingConfig, TrainingData
+    from synthface.recognition.training.student import Student
+    from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
 
     known = None if options.attributes is None else _attributes(options, options.attributes, faceset)
     dim = shape.embedding_dim
@@ -147,7 +147,7 @@ def _make_head(
 
 def fit(options: "Options", fabric: Any, folder: Any, trainer: Any, others: FaceSet | None) -> dict[str, Any]:
     """Run the epochs that are left; return the last one's figures."""
-    from synthface.recognition.training import epoch_figures
+    from synthface.recognition.training.trainer import epoch_figures
 
     metrics = folder.metrics(trainer.next_epoch) if fabric.is_global_zero else []
     figures = metrics[-1] if metrics else {}
@@ -225,7 +225,7 @@ def _validation(trainer: Any, others: FaceSet | None) -> dict[str, float]:
     if others is None:
         return {}
     from synthface.data.image_cache import image_cache
-    from synthface.recognition.validation import all_pairs_verification
+    from synthface.recognition.training.validation import all_pairs_verification
 
     network = trainer.student.network
     side = network.config.side
@@ -235,7 +235,7 @@ def _validation(trainer: Any, others: FaceSet | None) -> dict[str, float]:
 
 def list_far_images(folder: Path, fabric: Any, trainer: Any, faceset: FaceSet) -> None:
     """Write ``dropped.txt`` where the loss has sub-centres; every process calls this."""
-    from synthface.recognition.purification import images_far_from_their_class
+    from synthface.recognition.training.purification import images_far_from_their_class
 
     paths = images_far_from_their_class(
         trainer.student,
@@ -251,7 +251,7 @@ def list_far_images(folder: Path, fabric: Any, trainer: Any, faceset: FaceSet) -
 
 def publish(folder: Any, trainer: Any, record: dict[str, Any], figures: dict[str, Any]) -> None:
     """Write the network without its head, and rename the folder into place."""
-    from synthface.recognition.training_folder import WEIGHTS
+    from synthface.recognition.training.run_folder import WEIGHTS
     from synthface.recognition.weights import write_network
 
     about = {"made_by": record, "note": _note(record)}

@@ -59,7 +59,7 @@ def flags_of(config: NetworkConfig) -> dict[str, Any]:
 
 def make_network(options: "Options", config: NetworkConfig) -> Any:
     """Return the network, with fresh weights or with those of --init."""
-    from synthface.recognition.networks import build_network
+    from synthface.recognition.networks.build import build_network
     from synthface.recognition.quantisation import quantise_layers
 
     network = build_network(replace(config, bits=None), seed=derive_seed(options.seed, "network"))

@@ -10,7 +10,7 @@ from synthface.core.errors import ConfigError, WeightsError
 from synthface.core.hashing import sha256_json
 from synthface.data import FaceSet
 from synthface.recognition.catalogue import find_weights
-from synthface.recognition.whitening import whitened
+from synthface.recognition.training.whitening import whitened
 from synthface.workflows.compute import Compute
 from synthface.workflows.embed import embed_faceset
 

@@ -1,0 +1,1 @@
+"""Generator and discriminators, from single layers up."""

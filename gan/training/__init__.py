@@ -1,0 +1,1 @@
+"""The step of the training with its losses and players, its state, and what watches over it."""

@@ -1,0 +1,1 @@
+"""The backbones, one a file; ``build`` makes one from its configuration."""
