@@ -15,8 +15,8 @@ class CooldownConfig:
         end: share of the rate that is left at the very end.
     """
 
-    share: float = 0.0
-    end: float = 0.1
+    share: float = 0.5
+    end: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("share", "end"):

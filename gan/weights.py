@@ -18,6 +18,7 @@ from synthface.core.hashing import canonical_json
 
 KIND = "synthface-generator"
 FILE_NAME = "generator.safetensors"
+_SAMPLES = "samples"  # the folder that a training run begins with
 
 
 def save_generator(G: Generator, path: Path, *, info: dict[str, Any], dtype: torch.dtype = torch.float32) -> None:
@@ -44,14 +45,12 @@ def generator_file(path: Path) -> Path:
         WeightsError: there is none.
     """
     file = path / FILE_NAME if path.is_dir() else path
-    if not file.is_file():
-        hint = (
-            "the run has no good checkpoint yet; go on with 'synthface train-gan --resume'"
-            if path.is_dir()
-            else "check the path"
-        )
-        raise WeightsError(f"generator {file} does not exist; {hint}")
-    return file
+    if file.is_file():
+        return file
+    if path.is_dir() and not (path / _SAMPLES).is_dir():
+        raise WeightsError(f"{path} is no run of 'synthface train-gan': it holds no {FILE_NAME}")
+    hint = "the run has no good checkpoint yet; go on with 'synthface train-gan --resume'"
+    raise WeightsError(f"generator {file} does not exist; {hint if path.is_dir() else 'check the path'}")
 
 
 def read_header(file: Path) -> dict[str, Any]:

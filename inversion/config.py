@@ -27,18 +27,20 @@ class InversionConfig:
     Args:
         steps: optimisation steps of a group.
         group_size: targets optimised together; the batch-norm prior is about a batch of people.
-        least_batch: a smaller group is filled up to this with companions; see ``groups``.
-        candidates: images made of each target, from different starts; one is kept, see ``selection``.
-        variable: what is optimised: ``pixels``, or ``fourier`` coefficients in decorrelated colours.
+        least_batch: a smaller group is filled up to this with companions, random targets that are thrown away.
+        candidates: images made of each target, from different starts; the one is kept whose embedding bears changes of
+            the image best, or that --validator chooses.
+        variable: what is optimised: pixels, or fourier coefficients in decorrelated colours.
         sides: side of the optimised image at each stage, in pixels; it is upsampled to 112 for the recogniser.
         stage_shares: share of the steps that each stage takes.
         learning_rate: Adam's, at the end of the warm-up, in units of pixels in [-1, 1].
         betas: Adam's.
-        schedule: what the learning rate does after the warm-up, within each stage.
+        schedule: what the learning rate does after the warm-up, within each stage: cosine, a fall to final_rate, or
+            constant.
         warmup_steps: steps of linear warm-up at the start of each stage.
         final_rate: share of the learning rate that the cosine ends at.
-        start: what the noise of the start is added to: nothing (mid-grey), or a face drawn by rule, the same for
-            everybody, that shows where a face lies; see ``drawn_face``.
+        start: what the noise of the start is added to: noise, to nothing (mid-grey); drawn_face, to a face drawn by
+            rule, the same for everybody, that shows where a face lies.
         start_std: standard deviation of the first image's pixels.
         common_image: add an image that the whole group shares to each member's own, and optimise both.
         symmetric_share: share of the steps, from the first, in which every image is its own mirror image.
@@ -47,12 +49,13 @@ class InversionConfig:
         latent_share: share of the steps, from the first, taken in a generator's latent space, where one is given.
         latent_rate: learning rate there, in standard deviations of the latents.
         latent_weight: weight of the latents' mean squared distance from their mean, in standard deviations.
-        identity_form: ``cosine``; ``feature_l2``, for raw embeddings as targets; or ``margin``, for class centres as
-            targets; see ``identity``.
+        identity_form: cosine; feature_l2, squared distance, for raw embeddings as targets; or margin, the ArcFace loss,
+            for class centres as targets.
         margin: of the ArcFace loss, in radians.
         margin_scale: of the ArcFace loss.
         identity_weight: weight of the identity loss, mean over targets and views.
-        prior_form: how batch statistics are compared with running ones; see ``bn_prior``.
+        prior_form: how batch statistics are compared with running ones: kl, divergence of Gaussians; paper (ArcFace),
+            squared differences of mean and standard deviation; deepinversion, norms of those of mean and variance.
         prior_weight: weight of the batch-norm prior; 0 switches it off.
         statistics_momentum: share of the batch in the statistics compared; the rest is a running average over earlier
             steps of the group.
@@ -141,9 +144,19 @@ _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     ),
     (
         (
-            *("identity_weight", "prior_weight", "first_layer_weight", "tv_l1_weight", "tv_norm_weight"),
-            *("tv_early_factor", "l2_weight", "latent_weight", "warmup_steps"),
-            *("margin", "shift_pixels", "rotation_degrees", "colour"),
+            "identity_weight",
+            "prior_weight",
+            "first_layer_weight",
+            "tv_l1_weight",
+            "tv_norm_weight",
+            "tv_early_factor",
+            "l2_weight",
+            "latent_weight",
+            "warmup_steps",
+            "margin",
+            "shift_pixels",
+            "rotation_degrees",
+            "colour",
         ),
         lambda value: 0 <= value < inf,
         "finite, 0 or more",

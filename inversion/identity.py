@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inversion.config import InversionConfig
+from inversion.unit_rows import unit_rows
 from synthface.core.errors import ConfigError, DataError
 
 IdentityLoss = Callable[[Tensor, Tensor], Tensor]  # raw embeddings [N, D] and targets [N, D] to losses [N]
@@ -41,8 +42,8 @@ def identity_loss(
         return _feature_l2
     if centres is None:
         raise ConfigError("identity_form margin needs the class centres of the recogniser's head")
-    unit = _unit_rows(centres)
-    nearest = (_unit_rows(targets) @ unit.T).max(axis=1)
+    unit = unit_rows(centres)
+    nearest = (unit_rows(targets) @ unit.T).max(axis=1)
     if (nearest < 0.999).any():
         raise DataError(
             f"identity_form margin: target {int(nearest.argmin())} is no row of the class centres; "
@@ -64,8 +65,3 @@ def _margin(centres: Tensor, margin: float, scale: float) -> IdentityLoss:
         return F.cross_entropy(scale * logits, classes, reduction="none")
 
     return losses
-
-
-def _unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    wide = np.asarray(vectors, np.float64)
-    return (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)

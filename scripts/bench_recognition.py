@@ -41,8 +41,9 @@ from synthface.recognition.losses import LOSSES
 from synthface.recognition.network_config import ARCHITECTURE_OF, NetworkConfig
 from synthface.recognition.networks.build import build_network
 from synthface.recognition.recognizer import Recognizer
+from synthface.recognition.training.config import TrainingConfig
 from synthface.recognition.training.student import Student
-from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
+from synthface.recognition.training.trainer import Trainer, TrainingData
 
 Call = tuple[int, Callable[[], Any]]  # images, and what takes them through
 PHASES = ("embedding", "training")

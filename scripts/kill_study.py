@@ -40,7 +40,7 @@ from gan.networks.generator import Generator
 from gan.weights import save_generator
 from synthface.cli import main as synthface
 from synthface.workflows.compute import Compute, launch_fabric
-from synthface.workflows.releasing.drawing_again import drawing_facts
+from synthface.workflows.generating.drawing_again import drawing_facts
 
 RISK = ["--acknowledge-risk", "a study of killed runs, nothing leaves"]
 MAX_TRIES_A_KILL = 4  # a command can end before its moment comes

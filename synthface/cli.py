@@ -6,13 +6,15 @@ import errno
 import importlib
 import logging
 import sys
+import traceback
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import synthface
-from synthface.core.errors import SynthfaceError
+from synthface.core.errors import ConfigError, SynthfaceError
 from synthface.presets import config_file, preset_names
 from synthface.usage_message import usage_message
 
@@ -40,13 +42,19 @@ COMMANDS = {
 }
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_WRITES_A_FILE = ("embed", "browse", "import-gan", "convert")
+_LONGEST_SUFFIX = "..01234567.tmp"  # of a working name, which the system has to take too
+_HELP_OF_A_GROUP = "Path to a configuration file."  # as the parser has it
 _REQUIRED = "the following arguments are required: "
 EXIT_USAGE = 3
 EXIT_PIPE = 141  # as if SIGPIPE had ended it: whoever reads the output has gone, and the result is not known
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code (audit: 0 PASS, 1 FAIL, 2 INCONCLUSIVE; 3 for wrong use or bad data)."""
+    """Run one command; return the exit code.
+
+    0 is done, for an audit PASS; 1 is FAIL and 2 INCONCLUSIVE; 3 is wrong use, bad data, or a bug of this program.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
@@ -57,20 +65,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = arguments[0]
     if command not in COMMANDS:
         return _fail(f"no command {command!r}; 'synthface --help' lists them")
-    return _run(command, arguments[1:])
+    try:
+        return _run(command, arguments[1:])
+    except Exception as error:  # noqa: BLE001 (Python would end with 1, which from an audit means FAIL)
+        traceback.print_exc()
+        return _fail(f"a bug of synthface ({type(error).__name__}); please report it with the lines above")
 
 
 def _run(command: str, arguments: list[str]) -> int:
     workflow = importlib.import_module(f"synthface.workflows.{command.replace('-', '_')}")
     try:
         options = parse_options(command, workflow, arguments)
-    except (argparse.ArgumentError, SynthfaceError, TypeError, ValueError) as error:
+    except BrokenPipeError:
+        return EXIT_PIPE
+    except (argparse.ArgumentError, SynthfaceError, OSError, TypeError, ValueError) as error:
         told = _with_dashes(usage_message(error), workflow.Options)
         return _fail(f"{told}; 'synthface {command} --help' shows the flags and an example")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("lightning", "lightning.fabric", "lightning.pytorch", "torch", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
+        _check_out(command, options)
         return int(workflow.run(options) or 0)
     except SynthfaceError as error:
         return _fail(_one_line(error))
@@ -79,11 +94,44 @@ def _run(command: str, arguments: list[str]) -> int:
     except BrokenPipeError:
         return EXIT_PIPE
     except OSError as error:
-        if error.errno in _NO_ROOM:
-            return _fail(f"no room to write ({error}); make some and {_how_to_go_on(workflow, options)} to go on")
-        if error.errno in _NO_ACCESS:
-            return _fail(f"the system does not allow it ({error}); give a file or folder that may be read and written")
-        raise
+        if error.errno is None:  # a library's own, which names no file
+            raise
+        return _fail(_refusal(error, workflow, options))
+
+
+def _refusal(error: OSError, workflow: types.ModuleType, options: Any) -> str:
+    """Return what to say of an error of the system."""
+    if error.errno in _NO_ROOM:
+        return f"no room to write ({error}); make some and {_how_to_go_on(workflow, options)} to go on"
+    if error.errno in _NO_ACCESS:
+        return f"the system does not allow it ({error}); give a file or folder that may be read and written"
+    return f"the system refused ({_one_line(error)}); see that the paths given are right"
+
+
+def _check_out(command: str, options: Any) -> None:
+    """Refuse an --out at which nothing can be written, before the work begins.
+
+    Raises:
+        ConfigError: it lies below a file, is one where a folder is written, or has a name that the system refuses, or none.
+    """
+    out = getattr(options, "out", None)
+    if out is None:
+        return
+    if not out.name:  # . or /: what is written is named after it until it is whole
+        raise ConfigError(f"--out {out}: give the name of a new file or folder")
+    absolute = out.absolute()
+    folder = Path(absolute.anchor)
+    for name in (*absolute.parts[1:-1], absolute.name + _LONGEST_SUFFIX):
+        try:
+            (folder / name).stat()
+        except FileNotFoundError:
+            continue  # the names after it are looked at as if they stood here
+        except OSError as error:
+            reason = error.strerror if folder.is_dir() else f"{folder} is no folder"
+            raise ConfigError(f"--out {out}: {reason}; give another path") from None
+        folder /= name
+    if absolute.is_file() and command not in _WRITES_A_FILE:
+        raise ConfigError(f"--out {out} is a file; give a folder")
 
 
 def _how_to_go_on(workflow: types.ModuleType, options: Any) -> str:
@@ -110,6 +158,9 @@ def parse_options(command: str, workflow: types.ModuleType, arguments: list[str]
     presets = preset_names(command)
     named = f", or the name of a preset ({', '.join(presets)})" if presets else ""
     parser.add_argument("--config", action="config", help=f"YAML file with any of these options{named}")
+    for action in parser._actions:
+        if action.help == _HELP_OF_A_GROUP:
+            action.help = "YAML file with the options of this group, without the prefix"
     namespace = parser.instantiate(parser.parse_args(_with_presets(command, arguments)))
     return options_type(**{field.name: getattr(namespace, field.name) for field in dataclasses.fields(options_type)})
 
@@ -145,19 +196,39 @@ def _with_presets(command: str, arguments: list[str]) -> list[str]:
     found = list(arguments)
     for index, word in enumerate(arguments):
         if word.startswith("--config="):
-            found[index] = f"--config={config_file(command, word.removeprefix('--config='))}"
+            found[index] = f"--config={_options_file(command, word.removeprefix('--config='))}"
         elif word == "--config" and index + 1 < len(arguments):
-            found[index + 1] = str(config_file(command, arguments[index + 1]))
+            found[index + 1] = str(_options_file(command, arguments[index + 1]))
     return found
 
 
+def _options_file(command: str, name_or_path: str) -> Path:
+    """Return the file of ``--config``, which holds YAML of names and values: the parser's own message names no file."""
+    import yaml
+
+    path = config_file(command, name_or_path)
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = _one_line(error).replace('"<unicode string>", ', "")
+        raise ConfigError(f"--config {path} cannot be read as YAML ({reason})") from None
+    if not isinstance(held, dict):
+        raise ConfigError(f"--config {path} holds no options, one 'name: value' a line")
+    return path
+
+
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of descriptions and examples, and names each default."""
+    """Keeps the line breaks of descriptions and examples, names each default, and leaves out marks of docstrings."""
+
+    def format_help(self) -> str:
+        return super().format_help().replace("`", "")
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help or ""
         if action.default in (None, argparse.SUPPRESS, False, []) or "%(default)" in text or action.required:
             return text
+        if isinstance(action.default, list | tuple):
+            return f"{text} (default: {' '.join(map(str, action.default)).replace('%', '%%')})"
         return f"{text} (default: %(default)s)"
 
 

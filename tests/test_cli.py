@@ -237,3 +237,92 @@ def test_what_the_system_forbids_is_one_line(
     assert "the system does not allow it" in shown
     assert "'faces'" in shown
     assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"verify"}))
+@pytest.mark.parametrize("out", ["afile/x", "absent/" + "n" * 300], ids=["below a file", "a name too long"])
+def test_an_out_that_cannot_be_written_is_refused_before_the_work(
+    command: str, out: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").write_text("a file")
+    monkeypatch.setattr(_workflow(command), "run", lambda options: pytest.fail("the work was begun"))
+    first = _workflow(command).EXAMPLES.replace("\\\n", " ").strip().splitlines()[0]
+    out += ".safetensors" * (command == "import-gan")
+    assert main([*shlex.split(first)[1:], "--out", out]) == 3
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"synthface: error: --out {out}: ")
+    assert shown.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["afile"]
+
+
+def test_a_file_where_a_folder_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").write_text("a file")
+    for words in (["quickstart"], ["train-gan", "--faces", "faces"]):
+        assert main([*words, "--out", "afile"]) == 3
+        assert capsys.readouterr().err == "synthface: error: --out afile is a file; give a folder\n"
+
+
+@pytest.mark.parametrize("out", [".", "/"])
+def test_an_out_without_a_name(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["split", "faces", "--out", out]) == 3
+    assert capsys.readouterr().err == f"synthface: error: --out {out}: give the name of a new file or folder\n"
+
+
+def test_what_the_system_refuses_later_is_one_line_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "afile").write_text("a file")
+
+    def refused(options: object) -> None:
+        (tmp_path / "afile" / "cache").mkdir()
+
+    monkeypatch.setattr(_workflow("verify"), "run", refused)
+    assert main(["verify", "faces"]) == 3
+    shown = capsys.readouterr().err
+    assert f"Not a directory: '{tmp_path / 'afile' / 'cache'}'" in shown
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("unforeseen"), OSError("of a library, without a file")])
+def test_a_bug_is_no_verdict(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(_workflow("verify"), "run", broken)
+    assert main(["verify", "faces"]) == 3
+    shown = capsys.readouterr().err
+    assert "Traceback (most recent call last):" in shown
+    assert shown.splitlines()[-2].endswith(str(error))
+    assert shown.splitlines()[-1].startswith("synthface: error: a bug of synthface (")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"- 1", "holds no options"), (b"", "holds no options"), (b"a: [1", "line 1"), (b"a: \xff", "decode byte")],
+)
+def test_a_config_that_cannot_be_read_is_named(
+    content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_bytes(content)
+    assert main(["split", "faces", "--out", "o", "--config", str(file)]) == 3
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"synthface: error: --config {file} ")
+    assert said in shown
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_no_marks_of_python(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert "`" not in shown
+    assert "Path to a configuration file" not in shown
+    assert "(default: [" not in shown

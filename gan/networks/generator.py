@@ -43,6 +43,8 @@ class Generator(nn.Module):
         noise_mode: NoiseMode = "const",
         noise: Sequence[Tensor] | None = None,
         cutoff: int | None = None,
+        *,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """Draw images of classes.
 
@@ -50,15 +52,20 @@ class Generator(nn.Module):
             z: [N, z_dim] float, standard normal.
             labels: [N] int64 class indices; None for an unconditional network.
             psi: truncation towards the mean w; 1 is none.
-            noise_mode: "const" takes the noise stored with the weights, "random" the ``noise`` given, "none" no noise.
+            noise_mode: "const" takes the noise stored with the weights, "random" the ``noise`` given or one drawn from
+                ``generator``, "none" no noise.
             noise: for "random", one [N, 1, r, r] for each of ``synthesis.noise_resolutions``.
             cutoff: truncate the w of so many layers, from the coarsest; None is all of them.
+            generator: for "random" without ``noise``, where it is drawn from, on whichever device.
 
         Returns:
             [N, 3, resolution, resolution] float, clipped to [-1, 1].
+
+        Raises:
+            ConfigError: z or labels do not fit the network, or "random" comes without ``noise`` and ``generator``.
         """
         self._check(z, labels)
-        return self.draw(z, self.mapping.class_embedding(labels), psi, noise_mode, noise, cutoff)
+        return self.draw(z, self.mapping.class_embedding(labels), psi, noise_mode, noise, cutoff, generator=generator)
 
     def draw(
         self,
@@ -68,15 +75,17 @@ class Generator(nn.Module):
         noise_mode: NoiseMode = "const",
         noise: Sequence[Tensor] | None = None,
         cutoff: int | None = None,
+        *,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw images for class embeddings [N, w_dim], of training classes or of points between them."""
+        """Draw images for class embeddings [N, w_dim], of classes or of points between them; see ``forward``."""
         ws = self.truncated_ws(self.mapping(z, embedding), psi, cutoff)
         if noise_mode == "const":
             noise = self.synthesis.constant_noise()
         elif noise_mode == "none":
             noise = None
         elif noise is None:
-            raise ConfigError("noise_mode 'random' needs the noise images; see gan.sampling.images.draw_noise")
+            noise = self._random_noise(z, generator)
         return self.synthesis(ws, noise).clamp(-1, 1)
 
     def truncated_ws(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
@@ -87,6 +96,12 @@ class Generator(nn.Module):
             return ws
         coarse = torch.arange(n_w, device=w.device) < (n_w if cutoff is None else cutoff)
         return torch.where(coarse[None, :, None], self.mapping.truncate(w, psi)[:, None], ws)
+
+    def _random_noise(self, z: Tensor, generator: torch.Generator | None) -> list[Tensor]:
+        if generator is None:
+            raise ConfigError("noise_mode 'random': give generator=torch.Generator().manual_seed(...), or the noise")
+        shapes = [(len(z), 1, r, r) for r in self.synthesis.noise_resolutions]
+        return [torch.randn(shape, generator=generator, device=generator.device).to(z.device) for shape in shapes]
 
     def _check(self, z: Tensor, labels: Tensor | None) -> None:
         if z.ndim != 2 or z.shape[1] != self.z_dim:

@@ -62,8 +62,8 @@ class Block(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, w_dim: int, resolution: int, *, clamp: float) -> None:
         super().__init__()
-        self.first, self.resolution = n_in == 0, resolution
-        if self.first:
+        self.is_first, self.resolution = n_in == 0, resolution
+        if self.is_first:
             self.const = nn.Parameter(torch.randn(n_out, resolution, resolution))
         else:
             self.up_convolution = StyledConvolution(n_in, n_out, w_dim, resolution, up=True, clamp=clamp)
@@ -73,7 +73,7 @@ class Block(nn.Module):
     @property
     def styled(self) -> list[StyledConvolution]:
         """The convolutions that take a w and a noise, in order."""
-        return [self.convolution] if self.first else [self.up_convolution, self.convolution]
+        return [self.convolution] if self.is_first else [self.up_convolution, self.convolution]
 
 
 def block_dtype(resolution: int, half_from: int, full: torch.dtype) -> torch.dtype:

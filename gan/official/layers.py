@@ -24,7 +24,7 @@ def generator_layers(G: Generator) -> Iterator[tuple[str, nn.Module]]:
     for resolution, block in zip(G.config.block_resolutions, G.synthesis.blocks, strict=True):
         path = f"synthesis.b{resolution}"
         yield path, block
-        if not block.first:
+        if not block.is_first:
             yield f"{path}.conv0", block.up_convolution
             yield f"{path}.conv0.affine", block.up_convolution.affine
         yield f"{path}.conv1", block.convolution

@@ -68,7 +68,8 @@ def read_networks(path: Path) -> dict[str, OfficialNetwork]:
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist; give an official StyleGAN2-ADA pickle (.pkl)")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise WeightsError(f"{path} {what}; give an official StyleGAN2-ADA pickle (.pkl)")
     try:
         stream = path.open("rb")
     except OSError as error:

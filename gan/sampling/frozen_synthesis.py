@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.networks.activation import SQRT2
+from gan.networks.activation import SLOPE, SQRT2
 from gan.networks.resample import upsample_blur
 from gan.networks.synthesis import StyledConvolution, Synthesis
 from gan.sampling import winograd
@@ -67,7 +67,7 @@ class _FrozenConvolution:
         else:
             x = F.conv2d(x, layer.weight, padding=1)
         scale = (styles.square() @ self.energy + 1e-8).rsqrt_().mul_(SQRT2)
-        x = F.leaky_relu_(torch.addcmul(shift, x, scale[:, :, None, None], out=x), 0.2)
+        x = F.leaky_relu_(torch.addcmul(shift, x, scale[:, :, None, None], out=x), SLOPE)
         return x.clamp_(-layer.clamp, layer.clamp) if layer.clamp else x
 
 

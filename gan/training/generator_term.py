@@ -16,7 +16,10 @@ class GeneratorTerm(Protocol):
     def __call__(
         self, images: Tensor, labels: Tensor, seen_images: int, *, first: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted loss, a scalar averaged over the micro-batch, and figures to report.
+        """Return the weighted loss, a scalar averaged over the micro-batch, and figures to report, without gradient.
+
+        A figure is a scalar, or, of what only some images have, a pair [2]: its sum over these divided by n, and their
+        share of the n; see ``step_metrics.settled``.
 
         Args:
             images: [n, 3, H, W], generated and not augmented, about [-1, 1]; the gradient goes back through them.

@@ -71,7 +71,7 @@ class IdentityPlayer:
         """Return weighted loss and figures; see ``GeneratorTerm``. Costs nothing in steps in which it does not play.
 
         A class that has no centre yet, since the player sees it for the first time, adds nothing to the loss, and has
-        no cosine: a figure ``a / b`` is divided by figure b once both are known of the whole step, and is called a.
+        no cosine.
         """
         factor = self._factor(seen_images)
         if factor == 0:
@@ -83,10 +83,11 @@ class IdentityPlayer:
         losses = 1 - cosine if is_centre else self._margin_losses(unit, labels, cosine, seen_images)
         loss = torch.where(known, losses, 0.0).mean()
         self.centres.collect(unit.detach(), labels, first)
+        share = known.float().mean()
         figures = {
             "identity_loss": loss.detach(),
-            "identity_cosine / identity_known": torch.where(known, cosine, 0.0).mean().detach(),
-            "identity_known": known.float().mean(),
+            "identity_cosine": torch.stack((torch.where(known, cosine.detach(), 0.0).mean(), share)),
+            "identity_known": share,
         }
         value = self.config.weight * loss
         if self.config.statistics_weight and self.statistics is not None:
@@ -114,7 +115,7 @@ class IdentityPlayer:
 
     def _margin_losses(self, unit: Tensor, labels: Tensor, own_cosine: Tensor, seen_images: int) -> Tensor:
         config, n_classes = self.config, self.centres.n_classes
-        others = self._negatives(seen_images).to(unit.device)
+        others = drawn_negatives(n_classes, config.negatives, self.seed, seen_images).to(unit.device)
         centres, known = self.centres.units(others)
         excluded = ~known[None] | (others[None] == labels[:, None])
         return margin_loss(
@@ -125,14 +126,6 @@ class IdentityPlayer:
             classes_a_negative=n_classes / len(others),
         )
 
-    def _negatives(self, seen_images: int) -> Tensor:
-        """Return the classes that stand against each image's own in this step, the same in every process."""
-        n_classes = self.centres.n_classes
-        if self.config.negatives >= n_classes:
-            return torch.arange(n_classes)
-        generator = numpy_generator(self.seed, "identity negatives", seen_images)
-        return torch.from_numpy(generator.choice(n_classes, self.config.negatives, replace=False))
-
     def state_dict(self) -> dict[str, Any]:
         """Return the centres; they are embeddings of generated faces, and stay in the checkpoint."""
         return self.centres.state_dict()
@@ -140,6 +133,17 @@ class IdentityPlayer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over saved centres."""
         self.centres.load_state_dict(state)
+
+
+def drawn_negatives(n_classes: int, n: int, seed: int, seen_images: int) -> Tensor:
+    """Return the classes that stand against each image's own in a step, [min(n, n_classes)] int64, no class twice.
+
+    Seed and images seen alone decide, so that every process draws the same.
+    """
+    if n >= n_classes:
+        return torch.arange(n_classes)
+    generator = numpy_generator(seed, "identity negatives", seen_images)
+    return torch.from_numpy(generator.choice(n_classes, n, replace=False))
 
 
 def margin_loss(

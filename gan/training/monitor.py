@@ -41,6 +41,32 @@ class RealImages:
     labels: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Variances of the same images in two spaces.
+
+    Attributes:
+        features: of unit features, summed over the dimensions.
+        pixels: of uint8 pixels, summed over all of an image.
+    """
+
+    features: float
+    pixels: float
+
+
+@dataclass(frozen=True)
+class RealSpread:
+    """How much real images differ: the measure of what seeds, and classes, change in generated ones.
+
+    Attributes:
+        within: images of one class.
+        between: classes.
+    """
+
+    within: Spread
+    between: Spread
+
+
 def draw_grid(G: Generator, seed: int) -> Pixels:
     """Draw classes (rows, evenly spaced) by seeds (columns, the same in every row), [R, C, H, W, 3] uint8."""
     n_rows = min(GRID_CLASSES, max(1, G.n_classes))
@@ -83,8 +109,17 @@ class Monitor:
         self._sample, self._sample_labels = real.features[sample], real.labels[sample]
         enough = len(rest) >= len(sample)
         floor = frechet_distance(moments(self._sample), moments(real.features[rest])).value if enough else None
-        of_drawn_classes = rows[np.isin(real.labels[rows], self.classes)]
-        self._reference = {"frechet_floor": floor, **self._measure_real(real, of_drawn_classes)}
+        drawn = rows[np.isin(real.labels[rows], self.classes)]
+        features, pixels, labels = real.features[drawn], real.pixels[drawn], real.labels[drawn]
+        self._real = real_spread(features, pixels, labels)
+        eer, fisher = _separability(features, labels)
+        self._reference = {
+            "frechet_floor": floor,
+            "eer_real": eer,
+            "fisher_ratio_real": fisher,
+            "diversity_real": self._real.within.features,
+            "diversity_pixels_real": _of_full_scale(self._real.within.pixels, pixels),
+        }
 
     def measure(self, G: Generator, grid: Pixels) -> Measurement:
         """Return every figure of the generator as it is now.
@@ -121,23 +156,9 @@ class Monitor:
             "eer": eer,
             "fisher_ratio": fisher,
             "diversity": within_group_variance(features, self.labels),
-            "diversity_pixels": math.sqrt(within_group_variance(drawn, self.labels) / drawn[0].size) / _FULL_SCALE,
+            "diversity_pixels": _of_full_scale(within_group_variance(drawn, self.labels), drawn),
             **self._shares(of_grid, grid_features, n_rows=len(grid)),
             **self._reference,
-        }
-
-    def _measure_real(self, real: RealImages, rows: NDArray[np.int64]) -> Measurement:
-        """Measure the real images of the classes that are drawn, as the generated ones are measured."""
-        features, pixels, labels = real.features[rows], real.pixels[rows], real.labels[rows]
-        eer, fisher = _separability(features, labels)
-        variance = within_group_variance(pixels, labels)
-        self._real_seeds = (within_group_variance(features, labels), variance)
-        self._real_classes = (between_group_variance(features, labels), between_group_variance(pixels, labels))
-        return {
-            "eer_real": eer,
-            "fisher_ratio_real": fisher,
-            "diversity_real": self._real_seeds[0],
-            "diversity_pixels_real": math.sqrt(variance / pixels[0].size) / _FULL_SCALE,
         }
 
     def _shares(self, images: Pixels, features: NDArray[np.float32], *, n_rows: int) -> Measurement:
@@ -151,14 +172,20 @@ class Monitor:
         row, column = np.repeat(np.arange(n_rows), n_columns), np.tile(np.arange(n_columns), n_rows)
         return {
             f"{what}_share": max(
-                within_group_variance(features, groups) / max(real_features, 1e-12),
-                within_group_variance(images, groups) / max(real_pixels, 1e-12),
+                within_group_variance(features, groups) / max(real.features, 1e-12),
+                within_group_variance(images, groups) / max(real.pixels, 1e-12),
             )
-            for what, groups, (real_features, real_pixels) in (
-                ("seed", row, self._real_seeds),
-                ("class", column, self._real_classes),
-            )
+            for what, groups, real in (("seed", row, self._real.within), ("class", column, self._real.between))
         }
+
+
+def real_spread(features: NDArray[np.float32], pixels: Pixels, labels: NDArray[np.int64]) -> RealSpread:
+    """Return the spread of real images: features [N, D], pixels [N, H, W, 3], labels [N]."""
+    within, between = (
+        Spread(variance(features, labels), variance(pixels, labels))
+        for variance in (within_group_variance, between_group_variance)
+    )
+    return RealSpread(within, between)
 
 
 def balanced_rows(labels: NDArray[np.int64], per_class: int, seed: int) -> NDArray[np.int64]:
@@ -174,6 +201,11 @@ def _draw(G: Generator, images: list[tuple[int, int]]) -> Pixels:
     """Draw images of (class, seed), [n, H, W, 3] uint8."""
     requests = [ImageRequest(seed=seed, code={k: 1.0}) for k, seed in images]
     return np.stack([image for _, image in draw_images(G, requests)])
+
+
+def _of_full_scale(variance: float, images: Pixels) -> float:
+    """Return the variance of images [N, H, W, 3] as a standard deviation of a value of theirs, a share of 255."""
+    return math.sqrt(variance / images[0].size) / _FULL_SCALE
 
 
 def _separability(features: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float | None]:

@@ -1,7 +1,10 @@
 """What a training step tells of itself, and the mean over several steps."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from torch import Tensor
 
 
 @dataclass
@@ -24,20 +27,20 @@ class StepMetrics:
     replaced: dict[str, int] = field(default_factory=dict)
 
 
-def conditional_means(figures: dict[str, float]) -> dict[str, float]:
-    """Divide each figure named ``a / b`` by figure b and call it a; leave it out where b is 0.
+def settled(figures: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return figures of a whole step as numbers: a scalar as it is, a pair [2] of sum and share as their ratio.
 
-    What only some images have comes as a sum over these, divided by all images, beside their share b: that is averaged
-    over micro-batches and processes, which a mean over some images of each of them could not be.
+    What only some images have comes as such a pair: its sum over these, divided by all images, and their share of all.
+    Both are averaged over micro-batches and processes, which a mean over some images of each of them could not be.
+    Where no image has it, it is left out.
     """
-    settled = {}
+    numbers = {}
     for name, figure in figures.items():
-        own, _, share = name.partition(" / ")
-        if not share:
-            settled[own] = figure
-        elif figures[share]:
-            settled[own] = figure / figures[share]
-    return settled
+        if figure.ndim == 0:
+            numbers[name] = float(figure)
+        elif share := float(figure[1]):
+            numbers[name] = float(figure[0]) / share
+    return numbers
 
 
 def mean_metrics(steps: list[StepMetrics]) -> dict[str, float | None]:

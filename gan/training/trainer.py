@@ -21,7 +21,7 @@ from gan.training.latents import Latents, draw_latents
 from gan.training.losses import discriminator_loss, generator_loss, r1_penalty
 from gan.training.optimizers import adam, set_rates
 from gan.training.path_length import PathLengthMean, path_length_penalty
-from gan.training.step_metrics import StepMetrics, conditional_means
+from gan.training.step_metrics import StepMetrics, settled
 from synthface.core.errors import ConfigError
 from synthface.core.seeds import derive_seed
 
@@ -159,7 +159,7 @@ class GanTrainer:
         self.G.mapping.track_average(figures.pop("mean w"))
         if self.term is not None:
             self.term.after_step(self.seen_images, self._sum)
-        return float(figures.pop("loss")), conditional_means(_floats(figures))
+        return float(figures.pop("loss")), settled(figures)
 
     def path_length_step(self) -> float:
         """Regularise the generator; uncompiled, as is the penalty. Returns the mean path length."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inversion.config import InversionConfig
+from inversion.unit_rows import unit_rows
 from synthface.core.errors import DataError
 from synthface.core.seeds import numpy_generator
 
@@ -49,7 +50,7 @@ class Group:
         if templates is None:
             return np.concatenate([self.targets] * self.candidates + [self.companions])
         generator = numpy_generator(seed, "companions of an ensemble", self.number, templates.shape[1])
-        companions = _unit(generator.normal(size=(len(self.companions), templates.shape[1])))
+        companions = unit_rows(generator.normal(size=(len(self.companions), templates.shape[1])))
         return np.concatenate([templates[list(self.indices)]] * self.candidates + [companions])
 
     def raw_members(self) -> NDArray[np.float32]:
@@ -79,7 +80,7 @@ def plan_groups(targets: NDArray[np.floating], config: InversionConfig, seed: in
         rows = slice(start, start + config.group_size)
         indices = tuple(range(len(vectors))[rows])
         missing = max(0, config.least_batch - len(indices) * config.candidates)
-        companions = _unit(numpy_generator(seed, "companions", number).normal(size=(missing, vectors.shape[1])))
+        companions = unit_rows(numpy_generator(seed, "companions", number).normal(size=(missing, vectors.shape[1])))
         groups.append(Group(number, indices, vectors[rows], norms[rows], companions, config.candidates))
     return groups
 
@@ -102,10 +103,4 @@ def check_targets(targets: NDArray[np.floating] | Sequence[Sequence[float]]) -> 
     empty = np.flatnonzero(np.linalg.norm(vectors, axis=1) < 1e-6)
     if len(empty):
         raise DataError(f"{len(empty)} targets are zero vectors (first: row {empty[0]}); leave those rows out")
-    return _unit(vectors)
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    wide = vectors.astype(np.float64)
-    unit: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
-    return unit
+    return unit_rows(vectors)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inversion.targets.groups import check_targets
 from synthface.core.errors import DataError
-from synthface.data.embeddings import DAMAGED_ARRAY_FILE
+from synthface.data.array_file import DAMAGED_ARRAY_FILE, read_array_header
 
 MOST_BYTES = 4 * 2**30  # of the one matrix: two million rows of 512 float32; a small archive can declare any size
 
@@ -123,9 +123,7 @@ def _stored(opened: Callable[[], IO[bytes]]) -> _Stored:
     Version 1 is that of all plain numbers; the others are for records, and let a header be gigabytes long.
     """
     with opened() as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError("no array of plain numbers")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        shape, dtype = read_array_header(stream, versions=[(1, 0)])
     return _Stored(shape, dtype, partial(_load, opened))
 
 

@@ -97,7 +97,7 @@ class CredentialSigner:
             ConfigError: certificate and key do not fit, or cannot be used for this.
             DataError: the file could not be had back without its manifest.
         """
-        told = {
+        manifest = {
             "claim_generator_info": [{"name": "synthface-kit", "version": synthface.__version__}],
             "assertions": [
                 {
@@ -108,7 +108,7 @@ class CredentialSigner:
         }
         signed = io.BytesIO()
         try:
-            builder = self._c2pa.Builder(json.dumps(told), _context(self._c2pa))
+            builder = self._c2pa.Builder(json.dumps(manifest), _context(self._c2pa))
             builder.sign(self._signer, _media_type(content), io.BytesIO(content), signed)
         except self._c2pa.C2paError as error:
             raise ConfigError(f"--c2pa-certificate: the image could not be signed ({error!s:.200})") from None

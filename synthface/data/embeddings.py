@@ -2,66 +2,18 @@
 
 import io
 import json
-import lzma
-import math
-import struct
-import tokenize
 import warnings
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import DataError
-
-DAMAGED_ARRAY_FILE = (
-    OSError, ValueError, RuntimeError, LookupError, TypeError, SyntaxError, EOFError, MemoryError, OverflowError,
-    AttributeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
-)  # fmt: skip
-"""What numpy, zipfile and json raise on damaged ``.npy`` and ``.npz`` files; numpy tokenizes headers that are no
-Python literals, zipfile raises NotImplementedError (a RuntimeError) for compressions that it does not know."""
-
-_MOST_EXPANSION = 16  # embeddings hardly shrink when compressed; names shrink more, but are the smaller part
-_ALWAYS_ALLOWED_BYTES = 2**24
-_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-
-
-def check_declared_sizes(path: Path) -> None:
-    """Refuse an ``.npy`` or ``.npz`` file that declares more than it can hold, before memory is taken for it.
-
-    Raises:
-        ValueError: an array is larger than its part of the file, or the arrays are far larger than a compressed file.
-        Exception: one of ``DAMAGED_ARRAY_FILE``.
-    """
-    n_bytes = path.stat().st_size
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as stream:
-            _check_header(stream, n_bytes)
-        return
-    with zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-        total = sum(member.file_size for member in members)
-        if total > max(_MOST_EXPANSION * n_bytes, _ALWAYS_ALLOWED_BYTES):
-            raise ValueError(f"{n_bytes:,} bytes that would unpack to {total:,}")
-        for member in members:
-            with archive.open(member) as stream:
-                _check_header(stream, member.file_size)
-
-
-def _check_header(stream: IO[bytes], n_bytes: int) -> None:
-    """Compare an array's header with the size of its file."""
-    version = np.lib.format.read_magic(stream)
-    if version not in _HEADER_READERS:
-        raise ValueError(f"an array of version {version}")
-    shape, _, dtype = _HEADER_READERS[version](stream)
-    declared = math.prod(shape) * dtype.itemsize
-    if declared > n_bytes - stream.tell():
-        raise ValueError(f"an array declares {declared:,} bytes, of which {n_bytes - stream.tell():,} are there")
+from synthface.data.array_file import DAMAGED_ARRAY_FILE, check_declared_sizes
 
 
 @dataclass(frozen=True)

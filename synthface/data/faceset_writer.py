@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.core.atomic import partial_path, write_atomic
+from synthface.core.atomic import partial_path
 from synthface.core.digest_set import DigestSet
 from synthface.core.errors import ConfigError, DataError
 from synthface.core.external_sort import sort_lines
 from synthface.core.hashing import canonical_json, sha256_bytes, sha256_json
-from synthface.core.journal import Journal, iterate_journal
+from synthface.core.journal import Journal
 from synthface.core.run_record import write_json
+from synthface.core.working_folder import claim_folder, clear_working_files, iterate_journals
 from synthface.data.faceset import FORMAT, FORMAT_VERSION, INFO, LEFT_OUT, MANIFEST, FaceRecord, FaceSet, Kind
 from synthface.data.images import encode_png
 
@@ -47,7 +48,9 @@ class FaceSetWriter:
         self._folder: str | None = None  # of the last image
         self._journal: Journal | None = None
         if not self.is_complete:
-            self._open(rank)
+            self._journal = claim_folder(self.working, _settings_hash(self.info), rank=rank)
+            for line in iterate_journals(self.working):
+                self._done.add(_key(line))
 
     def _already_made(self) -> bool:
         if not self.out.exists():
@@ -62,26 +65,9 @@ class FaceSetWriter:
             raise ConfigError(
                 f"--out {self.out} already holds a FaceSet made otherwise; give another path or remove it"
             )
-        self._clear_journals()  # an earlier run may have been stopped between its last two steps
+        clear_working_files(self.out)  # an earlier run may have been stopped between its last two steps
         logger.info("%s is already complete: nothing to do", self.out)
         return True
-
-    def _open(self, rank: int) -> None:
-        self.working.mkdir(parents=True, exist_ok=True)
-        settings = self.working / "settings.json"
-        if settings.exists() and json.loads(settings.read_text()) != _settings_hash(self.info):
-            raise ConfigError(
-                f"{self.working} was begun with other settings or inputs; "
-                "repeat those to go on, or remove it to start anew"
-            )
-        if rank == 0 and not settings.exists():
-            for path in self.working.glob(".settings.json.*.tmp"):  # of a run that was killed right here
-                path.unlink()
-            write_atomic(settings, json.dumps(_settings_hash(self.info)).encode())
-        for path in sorted(self.working.glob("journal-*.jsonl")):
-            for line in iterate_journal(path):
-                self._done.add(_key(line))
-        self._journal = Journal(self.working / f"journal-{rank}.jsonl")
 
     def done(self, path: str) -> bool:
         """Say whether an image has been written, in this run or an earlier one."""
@@ -109,11 +95,15 @@ class FaceSetWriter:
         else:
             content = encode_png(image)
             fields |= {"height": image.shape[0], "width": image.shape[1]}
-        self._make_folder(path)
-        with open(f"{self.working}/{path}", "wb") as stream:  # noqa: PTH123  (a Path takes half as long as the file)
-            stream.write(content)
         digest = sha256 or sha256_bytes(content)
-        self._append(FaceRecord(path=path, identity=identity, sha256=digest, **fields).to_json())
+        self.add_record(FaceRecord(path=path, identity=identity, sha256=digest, **fields), content)
+
+    def add_record(self, record: FaceRecord, content: bytes) -> None:
+        """Write the bytes of an image file under their record."""
+        self._make_folder(record.path)
+        with open(f"{self.working}/{record.path}", "wb") as stream:  # noqa: PTH123  (a Path takes half as long)
+            stream.write(content)
+        self._append(record.to_json())
 
     def add_file(self, record: FaceRecord, file: Path) -> None:
         """Take an image of another FaceSet under its record: a hard link where the disk allows it, else a copy."""
@@ -163,14 +153,13 @@ class FaceSetWriter:
         for name, content in (files(self.working) if callable(files) else files or {}).items():
             (self.working / name).write_bytes(content)
         self.working.rename(self.out)
-        self._clear_journals()
+        clear_working_files(self.out)
         self.is_complete = True
         return FaceSet.load(self.out)
 
     def _write_manifest(self) -> dict[str, Any]:
         """Write manifest and list of what was left out, a line in memory at a time; return what to say of them."""
-        journals = sorted(self.working.glob("journal-*.jsonl"))
-        lines = ((_key(line), canonical_json(line)) for path in journals for line in iterate_journal(path))
+        lines = ((_key(line), canonical_json(line)) for line in iterate_journals(self.working))
         digest, identities, counts = hashlib.sha256(), DigestSet(), [0, 0]
         with (self.working / MANIFEST).open("wb") as manifest, (self.working / LEFT_OUT).open("wb") as left_out:
             for key, line in sort_lines(lines, self.working):
@@ -189,10 +178,6 @@ class FaceSetWriter:
             "n_left_out": counts[False],
             "manifest_sha256": digest.hexdigest(),
         }
-
-    def _clear_journals(self) -> None:
-        for path in (*self.out.glob("journal-*.jsonl"), self.out / "settings.json"):
-            path.unlink(missing_ok=True)
 
     def __enter__(self) -> "FaceSetWriter":
         return self

@@ -1,7 +1,8 @@
-"""Which person each photo of a source shows, and where its aligned face goes; decided from names alone."""
+"""Which person each photo of a source shows, and where its aligned face goes; decided from names and labels alone."""
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,8 +28,8 @@ class PlannedPhoto:
 def plan_photos(files: Sequence[SourceFile], flat_identity: FlatIdentity = "stem") -> list[PlannedPhoto]:
     """Name the identity and the path of every file, in the order given.
 
-    The identity is the folder a photo is in (with the folders above it, less those that all photos share, so that
-    people of the same name in different folders stay apart).
+    The identity is what a labelled set says, else the folder a photo is in (with the folders above it, less those that
+    all photos share, so that people of the same name in different folders stay apart).
 
     Args:
         files: of all sources, in order.
@@ -36,9 +37,10 @@ def plan_photos(files: Sequence[SourceFile], flat_identity: FlatIdentity = "stem
             number (``Ann_0001`` is ``Ann``), or the name of its ``source``.
     """
     names = [file.name.split("/") for file in files]
-    n_shared = _n_shared_folders([parts[:-1] for parts in names if len(parts) > 1])
+    unlabelled = (parts for file, parts in zip(files, names, strict=True) if file.identity is None)
+    n_shared = _n_shared_folders([parts[:-1] for parts in unlabelled if len(parts) > 1])
     identities = [
-        "/".join(parts[n_shared:-1]) or _flat_identity(file, flat_identity)
+        file.identity or "/".join(parts[n_shared:-1]) or _flat_identity(file, flat_identity)
         for file, parts in zip(files, names, strict=True)
     ]
     folders = dict(zip(dict.fromkeys(identities), _distinct(map(_safe, dict.fromkeys(identities))), strict=True))
@@ -100,12 +102,17 @@ def _distinct(names: Iterable[str]) -> list[str]:
 
 
 def _distinct_labels(files: Sequence[SourceFile]) -> list[str]:
+    """Put its source before a name that had been there, and a number behind it where labelled sets repeat it."""
     seen: set[str] = set()
+    n_repeats: Counter[str] = Counter()
     labels = []
     for file in files:
         label = file.name
-        while label in seen:  # the same name in two sources
-            label = f"{file.source.name}:{label}"
+        if label in seen:
+            label = repeated = f"{file.source.name}:{file.name}"
+            while label in seen:
+                n_repeats[repeated] += 1
+                label = f"{repeated}~{n_repeats[repeated] + 1}"
         seen.add(label)
         labels.append(label)
     return labels

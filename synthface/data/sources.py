@@ -1,18 +1,24 @@
-"""Where photos come from: folders and tar archives, listed first, then read one at a time; nothing is extracted."""
+"""Where photos come from: folders, tar archives, RecordIO and parquet, listed first, then read one at a time.
+
+Nothing is extracted. A labelled set (RecordIO, parquet) is read once to list its records and once for their images.
+"""
 
 import bz2
 import gzip
 import lzma
 import os
 import stat
+import sys
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Protocol, Self
 
 from synthface.core.errors import DataError
+from synthface.data.formats import Source, open_labelled
 
 MAX_FILE_BYTES = 256 * 2**20  # no photo is larger; such a file is not even read
 _DECOMPRESSORS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
@@ -26,11 +32,12 @@ class SourceFile:
     """One file of a source.
 
     Attributes:
-        source: the folder or archive.
+        source: the folder, archive or labelled set.
         name: path inside the source, with forward slashes, always valid text.
         n_bytes: its size.
-        location: path on disk, or offset in the (decompressed) archive.
+        location: path on disk, offset in the (decompressed) archive, or number of the record in a labelled set.
         problem: why it cannot be read, where the listing already shows it.
+        identity: who it shows, where a labelled set says so; elsewhere the name tells.
     """
 
     source: Path
@@ -38,27 +45,43 @@ class SourceFile:
     n_bytes: int = 0
     location: str | int = 0
     problem: str | None = None
+    identity: str | None = None
+
+    @property
+    def fingerprint(self) -> list[Any]:
+        """What tells the file from others without reading it, as JSON."""
+        return [self.name, self.n_bytes, self.problem, *([self.identity] if self.identity is not None else [])]
+
+
+class _Opened(Protocol):
+    """A source of many files in one, open for reading."""
+
+    def read(self, file: SourceFile) -> bytes | DataError: ...
+
+    def close(self) -> None: ...
 
 
 def list_source(source: Path) -> list[SourceFile]:
-    """List a folder (sorted by name) or a tar archive (in its own order, compressed or not).
+    """List a folder (sorted by name), a tar archive (compressed or not) or a labelled set (both in their own order).
 
     Folders without any file, links that lead nowhere or to folders, and names that leave an archive are listed
     with their problem, so that nothing goes missing silently.
 
     Raises:
-        DataError: neither a folder nor a tar archive, or a damaged one.
+        DataError: none of these, or a damaged archive or labelled set.
     """
-    if source.is_dir():
-        return list(_list_folder(source, source))
     if not source.exists():
         raise DataError(f"SOURCE {source} does not exist")
+    if (labelled := open_labelled(source)) is not None:
+        return list(_list_records(labelled))
+    if source.is_dir():
+        return list(_list_folder(source, source))
     try:
         with _open_archive(source) as stream:
             return _list_archive(source, stream)
     except _UNREADABLE as error:
         raise DataError(
-            f"SOURCE {source} is neither a folder nor a whole tar archive ({error}); "
+            f"SOURCE {source} is neither a folder nor a whole tar archive ({error}), nor RecordIO or parquet; "
             "for a single photo give the folder it is in"
         ) from None
 
@@ -66,22 +89,27 @@ def list_source(source: Path) -> list[SourceFile]:
 def read_files(files: Iterable[SourceFile]) -> Iterator[tuple[SourceFile, bytes | DataError]]:
     """Yield each file with its content, or with the reason why it has none, holding one at a time.
 
-    Files of one archive are read in a single pass if they come in the archive's order.
+    Files of one archive or labelled set are read in a single pass if they come in its order.
+
+    Raises:
+        DataError: a labelled set is not what it was when it was listed.
     """
-    opened: tuple[Path, IO[bytes]] | None = None
+    source: Path | None = None
+    opened: _Opened | None = None
     try:
         for file in files:
             if isinstance(file.location, str) or file.problem:
                 yield file, _read_file(file)
                 continue
-            if opened is None or opened[0] != file.source:
-                if opened:
-                    opened[1].close()
-                opened = file.source, _open_archive(file.source)
-            yield file, _read_member(file, opened[1])
+            if opened is None or source != file.source:
+                if opened is not None:
+                    opened.close()
+                source = file.source
+                opened = _Archive(source) if file.identity is None else _Records(source)
+            yield file, opened.read(file)
     finally:
-        if opened:
-            opened[1].close()
+        if opened is not None:
+            opened.close()
 
 
 def _read_file(file: SourceFile) -> bytes | DataError:
@@ -93,13 +121,53 @@ def _read_file(file: SourceFile) -> bytes | DataError:
         return DataError(f"cannot be read ({error.strerror})")
 
 
-def _read_member(file: SourceFile, stream: IO[bytes]) -> bytes | DataError:
-    try:
-        stream.seek(int(file.location))
-        content = stream.read(file.n_bytes)
-    except _UNREADABLE as error:
-        return DataError(f"cannot be read from its archive ({error})")
-    return content if len(content) == file.n_bytes else DataError("the archive ends inside this file")
+class _Archive:
+    """An open tar archive."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = _open_archive(path)
+
+    def read(self, file: SourceFile) -> bytes | DataError:
+        try:
+            self._stream.seek(int(file.location))
+            content = self._stream.read(file.n_bytes)
+        except _UNREADABLE as error:
+            return DataError(f"cannot be read from its archive ({error})")
+        return content if len(content) == file.n_bytes else DataError("the archive ends inside this file")
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Records:
+    """An open labelled set: its records come one after the other, and for an earlier one it begins anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        labelled = open_labelled(self._path)
+        self._items = labelled.items() if labelled is not None else iter(())
+        self._number = -1  # of the last record read
+
+    def read(self, file: SourceFile) -> bytes:
+        number = int(file.location)
+        if number <= self._number:
+            self._begin()
+        item = next(islice(self._items, number - self._number - 1, None), None)
+        self._number = number
+        if item is None or (item.name, item.identity, len(item.content)) != (file.name, file.identity, file.n_bytes):
+            raise DataError(f"{self._path} was changed while it was read")
+        return item.content
+
+    def close(self) -> None:
+        self._items = iter(())
+
+
+def _list_records(labelled: Source) -> Iterator[SourceFile]:
+    for k, item in enumerate(labelled.items()):
+        yield SourceFile(labelled.path, item.name, len(item.content), k, identity=sys.intern(item.identity))
 
 
 def _list_folder(root: Path, folder: Path) -> Iterator[SourceFile]:

@@ -53,7 +53,7 @@ class QualityWeight:
 
 
 @dataclass(frozen=True)
-class ScoredPairs:
+class CosinesAndQualities:
     """Cosines and qualities of pairs, both [N]."""
 
     cosines: Floats
@@ -98,7 +98,7 @@ def people_pairs(
     per_identity: int = 50,
     non_mated: int = 500_000,
     seed: int = 0,
-) -> tuple[ScoredPairs, ScoredPairs]:
+) -> tuple[CosinesAndQualities, CosinesAndQualities]:
     """Draw the pairs of a labelled set to fit on: mated and non-mated ones.
 
     Args:
@@ -124,13 +124,15 @@ def people_pairs(
     if not all(map(len, kinds)):
         raise DataError("quality weights are fitted on pairs: give two identities or more, with two images each")
     mated, others = (
-        ScoredPairs(row_products(u, kind[:, 0], kind[:, 1]), pair_quality(a[kind[:, 0]], a[kind[:, 1]]))
+        CosinesAndQualities(row_products(u, kind[:, 0], kind[:, 1]), pair_quality(a[kind[:, 0]], a[kind[:, 1]]))
         for kind in kinds
     )
     return mated, others
 
 
-def fit_quality_weight(mated: ScoredPairs, non_mated: ScoredPairs, *, legacy_sigmoid: bool = False) -> QualityWeight:
+def fit_quality_weight(
+    mated: CosinesAndQualities, non_mated: CosinesAndQualities, *, legacy_sigmoid: bool = False
+) -> QualityWeight:
     """Fit alpha and beta on pairs of people who are not tested on.
 
     For each of 50 FMRs from 1e-5 to 1e-2 (those the pairs can show) the omega of a grid, and with it a threshold t on

@@ -1,6 +1,7 @@
 """V5: images in which no face is found. What is measured of them says nothing about anybody, so they are unaudited."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from synthface.metrics.intervals import clopper_pearson
 from synthface.privacy.config import AuditConfig
@@ -22,7 +23,12 @@ class Acquisition:
 
 def unaudited_check(acquisition: Acquisition | None, n_images: int, config: AuditConfig) -> Check:
     """Return the check of gate V5 on failures to acquire (ISO/IEC 19795-1); undecided where nobody looked."""
-    common = {"key": "unaudited", "rule": "<=", "threshold": config.max_unaudited, "unit": "synthetic images"}
+    common: dict[str, Any] = {
+        "key": "unaudited",
+        "rule": "<=",
+        "threshold": config.max_unaudited,
+        "unit": "synthetic images",
+    }
     words = "share of the synthetic images in which no face was found, and which are unaudited"
     if acquisition is None:
         return Check(
@@ -31,7 +37,7 @@ def unaudited_check(acquisition: Acquisition | None, n_images: int, config: Audi
             passed=None,
             n=n_images,
             need="the face detector (pip install -e '.[detect]' in the checkout), to find images without a face",
-            **common,  # type: ignore[arg-type]
+            **common,
         )
     found = len(acquisition.unaudited)
     low, high = clopper_pearson(found, n_images, 2 * config.confidence - 1)
@@ -44,5 +50,5 @@ def unaudited_check(acquisition: Acquisition | None, n_images: int, config: Audi
         control=acquisition.control,
         n=n_images,
         need="" if passed else "the images without a face taken out of the set (listed in audit.json)",
-        **common,  # type: ignore[arg-type]
+        **common,
     )

@@ -76,12 +76,12 @@ def _planted_classes(gates: dict[str, Gate]) -> Check | None:
 def _power(gates: dict[str, Gate]) -> str:
     """Say what was found of either way of planting whole people; one alone could be the flattering one."""
     recall, classes = _recall(gates), _planted_classes(gates)
-    told = []
+    found = []
     if recall and recall.interval:
-        told.append(f"{_share(recall)} of {recall.n} training people planted by embeddings of their other photos")
+        found.append(f"{_share(recall)} of {recall.n} training people planted by embeddings of their other photos")
     if classes and classes.interval:
-        told.append(f"{_share(classes)} of {classes.n} planted as classes of images")
-    return f"the alarm finds {' and '.join(told)}" if told else "what the alarm finds is not known"
+        found.append(f"{_share(classes)} of {classes.n} planted as classes of images")
+    return f"the alarm finds {' and '.join(found)}" if found else "what the alarm finds is not known"
 
 
 def _share(check: Check) -> str:

@@ -86,15 +86,12 @@ def _false_alarms(found: Mapping[tuple[str, str], Copies], signatures: Signature
     low, high = clopper_pearson(alarms, n, 2 * config.confidence - 1)
     highest = [found[role, "train"].highest for role in real if np.isfinite(found[role, "train"].highest)]
     return [
-        Check(
+        Check.reported(
             key="false_alarms",
             statistic=f"share of {' and '.join(real)} photos confirmed as copies of a training photo (highest "
             f"correlation {max(highest, default=float('nan')):.2f})",
             value=alarms / n,
             interval=(float(low), float(high)),
-            rule="reported",
-            threshold=np.nan,
-            passed=True,
             n=n,
             unit="real photos",
         )

@@ -5,6 +5,7 @@ whatever the recogniser, the number of comparisons or their dependence.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def excess_checks(
     train: Scores, holdout: Scores, config: AuditConfig, rng: np.random.Generator, recognizer: str
 ) -> list[Check]:
     """Return the three checks of gate A2: mean excess, share of the largest scores, residual risk."""
-    people = {"n": len(train) + len(holdout), "unit": "people"}
+    people: dict[str, Any] = {"n": len(train) + len(holdout), "unit": "people"}
     share = len(train) / (len(train) + len(holdout))
     null = mean_difference_null(train, holdout, config.permutations, rng)
     p_mean = p_value(null, float(train.mean() - holdout.mean()))
@@ -80,7 +81,7 @@ def excess_checks(
             training=float(train.mean()),
             control=float(holdout.mean()),
             p_value=p_mean,
-            **people,  # type: ignore[arg-type]
+            **people,
         ),
         Check(
             recognizer=recognizer,
@@ -93,7 +94,7 @@ def excess_checks(
             training=hits / n_tail,
             control=1 - hits / n_tail,
             p_value=p_tail,
-            **people,  # type: ignore[arg-type]
+            **people,
         ),
     ]
     return [*checks, _residual_check(train, holdout, config, rng, recognizer)]

@@ -1,5 +1,7 @@
 """The checks of gates A3, V3 and V5, from one recogniser's view."""
 
+from typing import Any
+
 import numpy as np
 
 from synthface.metrics.delong import delong_auc
@@ -75,16 +77,13 @@ def tail_check(view: View) -> list[Check]:
     value, interval = tail.probability(score), tail.interval(score, 2 * config.confidence - 1)
     pairs = len(view.synthetic) * len(view.train.vectors)
     return [
-        Check(
+        Check.reported(
             recognizer=view.recognizer,
             key="nearest_fmr",
             statistic=f"FMR of the nearest pair of all ({value * pairs:.1g} such pairs by chance), "
             f"by a Pareto tail, not told below {tail.furthest:.1g}",
             value=value,
             interval=(interval[0], interval[1]),
-            rule="reported",
-            threshold=np.nan,
-            passed=True,
             n=pairs,
             unit="pairs",
         )
@@ -99,9 +98,9 @@ def hub_checks(view: View) -> list[Check]:
     """
     limit, train = view.config.max_hub_share, view.gallery("train")
     plain = hub_share(view.near("train").nearest_row)
-    common = {"recognizer": view.recognizer, "unit": "synthetic images"}
+    common: dict[str, Any] = {"recognizer": view.recognizer, "unit": "synthetic images"}
     words = "share of the synthetic images that have one and the same nearest training photo"
-    gated = {"rule": "<=", "threshold": limit}
+    gated: dict[str, Any] = {"rule": "<=", "threshold": limit}
     if view.placebo is None:
         return [
             Check(
@@ -110,8 +109,8 @@ def hub_checks(view: View) -> list[Check]:
                 value=plain,
                 passed=plain <= limit,
                 n=len(view.synthetic),
-                **gated,  # type: ignore[arg-type]
-                **common,  # type: ignore[arg-type]
+                **gated,
+                **common,
             )
         ]
     images = view.rng("hubs").permutation(view.synthetic.vectors)[:_NORMED_IMAGES]
@@ -123,18 +122,15 @@ def hub_checks(view: View) -> list[Check]:
             value=normed,
             passed=normed <= limit,
             n=len(images),
-            **gated,  # type: ignore[arg-type]
-            **common,  # type: ignore[arg-type]
+            **gated,
+            **common,
         ),
-        Check(
+        Check.reported(
             key="hub_share",
             statistic=f"{words}, by plain scores",
             value=plain,
-            rule="reported",
-            threshold=np.nan,
-            passed=True,
             n=len(view.synthetic),
-            **common,  # type: ignore[arg-type]
+            **common,
         ),
     ]
 
@@ -162,15 +158,12 @@ def placebo_checks(view: View) -> list[Check]:
         need="a hold-out drawn at random from the pool of training people, with as many photos each, or a recogniser "
         f"trained on neither: {view.recognizer} finds the two different before any synthetic image is looked at",
     )
-    area_check = Check(
+    area_check = Check.reported(
         recognizer=view.recognizer,
         key="placebo_auc",
         statistic="AUC of telling training from hold-out people by that score",
         value=area,
         interval=(float(ends[0]), float(ends[1])),
-        rule="reported",
-        threshold=np.nan,
-        passed=True,
         baseline=0.5,
         n=len(near_train) + len(near_holdout),
         unit="people",

@@ -1,13 +1,14 @@
 """The checks of gate A4, from the measured linkage."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from synthface.metrics.verification import equal_error_rate
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.linkage import Linkage
-from synthface.privacy.membership import three_way
-from synthface.privacy.verdict import Check, Interval
+from synthface.privacy.verdict import Check, Interval, three_way
 
 _NEAR_RANK = 10
 
@@ -25,7 +26,7 @@ def linkage_checks(
         recognizer: name for the checks.
     """
     n = len(linkage.linked)
-    common = {"recognizer": recognizer, "n": n, "unit": "labelled classes"}
+    common: dict[str, Any] = {"recognizer": recognizer, "n": n, "unit": "labelled classes"}
     area = float(linkage.area.mean())
     resampled = linkage.area[rng.integers(n, size=(config.bootstraps, n))].mean(axis=1)
     area_interval = _ends(resampled, config)
@@ -44,7 +45,7 @@ def linkage_checks(
             baseline=0.5,
             p_value=linkage.p_mean,
             need=_more_classes(area_interval[1] - area, config.max_linkage_auc - 0.5, n, "linkage AUC"),
-            **common,  # type: ignore[arg-type]
+            **common,
         ),
         Check(
             key="d_sys",
@@ -56,7 +57,7 @@ def linkage_checks(
             passed=d_sys_interval[1] <= config.max_unlinkability or None,  # a leak is shown by the p-value of the AUC
             baseline=0.0,
             need=_more_classes(margin, config.max_unlinkability, n, "D_sys"),
-            **common,  # type: ignore[arg-type]
+            **common,
         ),
         Check(
             key="tail_alignment",
@@ -67,13 +68,13 @@ def linkage_checks(
             threshold=config.alpha,
             passed=linkage.p_tail > config.alpha,
             p_value=linkage.p_tail,
-            **common,  # type: ignore[arg-type]
+            **common,
         ),
         *_for_the_record(linkage, n_people, config, common),
     ]
 
 
-def _hits_check(linkage: Linkage, n_people: int, config: AuditConfig, common: dict[str, object]) -> Check:
+def _hits_check(linkage: Linkage, n_people: int, config: AuditConfig, common: dict[str, Any]) -> Check:
     from scipy.stats import poisson
 
     from synthface.metrics.intervals import clopper_pearson
@@ -92,11 +93,11 @@ def _hits_check(linkage: Linkage, n_people: int, config: AuditConfig, common: di
         baseline=n / n_people,
         p_value=linkage.p_hits,
         need="the classes that are nearest to the person of their own label taken out, and another audit",
-        **common,  # type: ignore[arg-type]
+        **common,
     )
 
 
-def _for_the_record(linkage: Linkage, n_people: int, config: AuditConfig, common: dict[str, object]) -> list[Check]:
+def _for_the_record(linkage: Linkage, n_people: int, config: AuditConfig, common: dict[str, Any]) -> list[Check]:
     from synthface.metrics.intervals import clopper_pearson
 
     n = len(linkage.linked)
@@ -105,41 +106,36 @@ def _for_the_record(linkage: Linkage, n_people: int, config: AuditConfig, common
     near = min(_NEAR_RANK, n_people)
     in_near = int(np.count_nonzero(linkage.ranks <= near))
     near_interval = clopper_pearson(in_near, n, 2 * config.confidence - 1)
-    reported = {"rule": "reported", "threshold": np.nan, "passed": True}
     return [
-        Check(
+        Check.reported(
             key="tmr",
             statistic=f"TMR of same-label scores at an FMR of {config.fmr:g} among other labels",
             value=linkage.tmr,
             interval=tuple(tmr_interval),  # type: ignore[arg-type]
             baseline=config.fmr,
-            **reported,  # type: ignore[arg-type]
-            **common,  # type: ignore[arg-type]
+            **common,
         ),
-        Check(
+        Check.reported(
             key="eer",
             statistic="equal error rate of same-label against other-label scores",
             value=equal_error_rate(linkage.linked, linkage.unlinked),
             baseline=0.5,
-            **reported,  # type: ignore[arg-type]
-            **common,  # type: ignore[arg-type]
+            **common,
         ),
-        Check(
+        Check.reported(
             key="cmc",
             statistic=f"share of classes with the person of their label among the {near} nearest (cumulative match)",
             value=in_near / n,
             interval=tuple(near_interval),  # type: ignore[arg-type]
             baseline=near / n_people,
-            **reported,  # type: ignore[arg-type]
-            **common,  # type: ignore[arg-type]
+            **common,
         ),
-        Check(
+        Check.reported(
             key="mrr",
             statistic="mean reciprocal rank of the right person",
             value=float(np.mean(1 / linkage.ranks)),
             baseline=harmonic,
-            **reported,  # type: ignore[arg-type]
-            **common,  # type: ignore[arg-type]
+            **common,
         ),
     ]
 

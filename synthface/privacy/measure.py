@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from synthface.core.seeds import numpy_generator
 from synthface.privacy.attacks import calibrated, count_hits, hit_threshold, same_number_of_photos
 from synthface.privacy.config import AuditConfig
-from synthface.privacy.copying_checks import copying_checks
+from synthface.privacy.data_copying_checks import data_copying_checks
 from synthface.privacy.evidence import Evidence
 from synthface.privacy.excess import excess_checks
 from synthface.privacy.flag_checks import flag_check, hub_checks, image_check, placebo_checks, tail_check
@@ -85,7 +85,7 @@ def measure(
     if train is not None and holdout is not None:
         _compare(view, result)
         _flag(view, train, holdout, result, rounds)
-        result.checks["A6"] = copying_checks(view)
+        result.checks["A6"] = data_copying_checks(view)
         result.look_alikes = look_alikes(train, holdout, config.overlap_chance)
         if view.placebo is not None:
             result.checks["V3"] = placebo_checks(view)

@@ -11,7 +11,7 @@ from synthface.metrics.delong import delong_auc
 from synthface.metrics.intervals import clopper_pearson
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.permutation import mean_difference_null, p_value
-from synthface.privacy.verdict import Check, Interval
+from synthface.privacy.verdict import Check, Interval, three_way
 
 Scores = NDArray[np.float64]
 _LOW_RATE = 1e-3
@@ -167,23 +167,22 @@ def _rate_at(attack: Attack, fpr: float) -> tuple[int, int] | None:
 
 
 def _for_the_record(attack: Attack, config: AuditConfig, words: str, common: dict[str, Any]) -> list[Check]:
-    reported = {"rule": "reported", "threshold": np.nan, "passed": True, **common}
     people = len(attack.train) + len(attack.holdout)
     checks = [
-        Check(
+        Check.reported(
             key="advantage",
             statistic=f"largest true positive rate less false positive rate of that attack {words}",
             value=advantage(attack.train, attack.holdout),
             baseline=float(np.sqrt(np.pi / 8) * np.sqrt(people / (len(attack.train) * len(attack.holdout)))),
             n=people,
             unit="people",
-            **reported,
+            **common,
         )
     ]
     low = _rate_at(attack, _LOW_RATE)
     if low is not None:
         checks.append(
-            Check(
+            Check.reported(
                 key="tpr_low",
                 statistic=f"true positive rate of that attack at a false positive rate of {_LOW_RATE:.1%} {words}",
                 value=low[0] / len(attack.train),
@@ -193,7 +192,7 @@ def _for_the_record(attack: Attack, config: AuditConfig, words: str, common: dic
                 baseline=_LOW_RATE,
                 n=len(attack.train),
                 unit="training people",
-                **reported,
+                **common,
             )
         )
     rate = _rate_at(attack, config.membership_fpr)
@@ -202,7 +201,7 @@ def _for_the_record(attack: Attack, config: AuditConfig, words: str, common: dic
         lowest = clopper_pearson(rate[0], len(attack.train), 2 * config.confidence - 1)[0]
         highest = clopper_pearson(rate[1], len(attack.holdout), 2 * config.confidence - 1)[1]
         checks.append(
-            Check(
+            Check.reported(
                 key="epsilon",
                 statistic="lower bound of the epsilon of differential privacy that this attack allows "
                 f"at a false positive rate of {config.membership_fpr:.0%} {words}",
@@ -210,7 +209,7 @@ def _for_the_record(attack: Attack, config: AuditConfig, words: str, common: dic
                 baseline=0.0,
                 n=people,
                 unit="people",
-                **reported,
+                **common,
             )
         )
     return checks
@@ -277,10 +276,3 @@ def rate_interval(
     low = 0.0 if found == 0 else float(brentq(too_many, 0.0, 1.0))
     high = 1.0 if too_few(1.0) >= 0 else float(brentq(too_few, 0.0, 1.0))
     return low, high
-
-
-def three_way(interval: Interval, limit: float) -> bool | None:
-    """Say whether an interval lies below a limit (True), above it (False), or across (None)."""
-    if interval[1] <= limit:
-        return True
-    return False if interval[0] > limit else None

@@ -10,8 +10,13 @@ from synthface.data.embeddings import Embeddings
 from synthface.privacy.signatures import ImageSignatures
 
 Roles = dict[str, dict[str, Embeddings]]  # role -> recogniser -> embeddings
-_STRANGERS = (("train", "holdout"), ("train", "placebo"), ("holdout", "placebo"))  # must share nobody
-_REAL = (*_STRANGERS, ("train", "train_other"), ("train_other", "holdout"), ("train_other", "placebo"))  # no photo
+_MUST_SHARE_NO_PERSON = (("train", "holdout"), ("train", "placebo"), ("holdout", "placebo"))
+_MUST_SHARE_NO_PHOTO = (
+    *_MUST_SHARE_NO_PERSON,
+    ("train", "train_other"),
+    ("train_other", "holdout"),
+    ("train_other", "placebo"),
+)
 
 
 def check_recognizers(roles: Roles) -> None:
@@ -99,7 +104,7 @@ def check_provenance(roles: Roles) -> None:
 
 def check_strangers(roles: Roles, recognizer: str) -> None:
     """Refuse a person, or a photo's very embedding, in two sets that must not share any."""
-    for role, other in _STRANGERS:
+    for role, other in _MUST_SHARE_NO_PERSON:
         if role in roles and other in roles:
             both = np.intersect1d(roles[role][recognizer].identities, roles[other][recognizer].identities)
             if len(both):
@@ -107,7 +112,7 @@ def check_strangers(roles: Roles, recognizer: str) -> None:
                     f"{len(both)} identities are in both {role} and {other} (first: {both[0]}); "
                     "people must be in one of them only, split by identity again"
                 )
-    for role, other in _REAL:
+    for role, other in _MUST_SHARE_NO_PHOTO:
         if role in roles and other in roles:
             first, second = roles[role][recognizer], roles[other][recognizer]
             shared = np.flatnonzero(np.isin(_row_keys(first.vectors), _row_keys(second.vectors)))
@@ -142,7 +147,7 @@ def check_signatures(signatures: Mapping[str, ImageSignatures], roles: Roles, re
             raise AuditError(
                 f"the signatures of {role} are of other images than its embeddings; make both from one FaceSet"
             )
-    for role, other in _REAL:
+    for role, other in _MUST_SHARE_NO_PHOTO:
         if role in signatures and other in signatures:
             first, second = signatures[role].sha256, signatures[other].sha256
             if first is None or second is None:

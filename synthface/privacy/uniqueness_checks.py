@@ -1,5 +1,7 @@
 """The checks of gate A7, a warning: how many people are in the set, and how much room it has for them."""
 
+from typing import Any
+
 import numpy as np
 
 from synthface.metrics.capacity import log_capacity
@@ -22,8 +24,7 @@ def uniqueness_checks(view: View) -> list[Check]:
     people = rng.permutation(len(holdout))[: len(view.classes)]
     control = merge_classes(class_means(holdout)[people], level)
     within = within_class_scores(view.classes, rng)
-    common = {"recognizer": view.recognizer, "n": len(view.classes), "unit": "classes"}
-    reported = {"rule": "reported", "threshold": np.nan, "passed": True, **common}
+    common: dict[str, Any] = {"recognizer": view.recognizer, "n": len(view.classes), "unit": "classes"}
     checks = [
         Check(
             key="merged_pairs",
@@ -34,33 +35,33 @@ def uniqueness_checks(view: View) -> list[Check]:
             passed=merged.share <= config.max_merged,
             baseline=config.unique_fmr,
             control=control.share,
-            **common,  # type: ignore[arg-type]
+            **common,
         ),
-        Check(
+        Check.reported(
             key="identities",
             statistic="effective identities: groups of classes connected by such matches (control: as many hold-out "
             f"people, {len(people)})",
             value=merged.identities,
             control=float(control.identities),
-            **reported,  # type: ignore[arg-type]
+            **common,
         ),
     ]
     if len(within) and len(verification.mated):
         alike = float(np.quantile(verification.mated, _ALIKE))
         checks += [
-            Check(
+            Check.reported(
                 key="near_duplicates",
                 statistic=f"share of image pairs of one class more alike than {_ALIKE:.0%} of real photo pairs of one "
                 "person",
                 value=float(np.mean(within > alike)),
                 baseline=1 - _ALIKE,
-                **reported,  # type: ignore[arg-type]
+                **common,
             ),
-            Check(
+            Check.reported(
                 key="log10_capacity",
                 statistic="logarithm (base 10) of how many people the set has room for at that FMR, upper bound",
                 value=log_capacity(view.classes.templates, within, level),
-                **reported,  # type: ignore[arg-type]
+                **common,
             ),
         ]
     return checks

@@ -139,15 +139,12 @@ def _people_checks(results: Results, config: AuditConfig) -> list[Check]:
         need="" if passed else need,
     )
     alone = [
-        Check(
+        Check.reported(
             recognizer=name,
             key="recall_alone",
             statistic="the same by this recogniser alone",
             value=float(one.mean()),
             interval=tuple(clopper_pearson(int(one.sum()), n, level)),  # type: ignore[arg-type]
-            rule="reported",
-            threshold=np.nan,
-            passed=True,
             n=n,
             unit="planted people",
         )

@@ -55,6 +55,36 @@ class Check:
     p_adjusted: float | None = None
     need: str = ""
 
+    @classmethod
+    def reported(
+        cls,
+        *,
+        key: str,
+        statistic: str,
+        value: float,
+        n: int,
+        unit: str,
+        recognizer: str = "",
+        interval: Interval | None = None,
+        baseline: float | None = None,
+        control: float | None = None,
+    ) -> "Check":
+        """A figure for the record; no limit applies."""
+        return cls(
+            key=key,
+            statistic=statistic,
+            value=value,
+            rule="reported",
+            threshold=math.nan,
+            passed=True,
+            n=n,
+            unit=unit,
+            recognizer=recognizer,
+            interval=interval,
+            baseline=baseline,
+            control=control,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
@@ -182,6 +212,13 @@ class Verdict:
         }
         plain = {key.name: getattr(self, key.name) for key in fields(self) if key.name != "evidence"}
         return dict(_rounded(to_json({**plain, "gates": gates})))
+
+
+def three_way(interval: Interval, limit: float) -> bool | None:
+    """Say whether an interval lies below a limit (True), above it (False), or across (None)."""
+    if interval[1] <= limit:
+        return True
+    return False if interval[0] > limit else None
 
 
 def _rounded(value: Any) -> Any:

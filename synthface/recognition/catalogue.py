@@ -13,11 +13,11 @@ from synthface.core.atomic import write_atomic
 from synthface.core.cache_folder import cache_folder
 from synthface.core.errors import WeightsError
 from synthface.core.hashing import sha256_bytes, sha256_file
+from synthface.models import RECOGNIZER, STUDENT, shipped_model
 
 logger = logging.getLogger(__name__)
 
 MODELS_VARIABLE = "SYNTHFACE_MODELS"
-_PACKAGE_MODELS = Path(__file__).resolve().parent.parent / "models"
 _DOWNLOAD_TIMEOUT_SECONDS = 60
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -52,8 +52,8 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         file="mobilefacenet_casia_112x96.safetensors",
         sha256="e29e6d4437878b3b36ac602cd21a1e259802d66e10ac2136256f811e30af3da3",
     ),
-    "synthface-small": CatalogueEntry(file="recognizer.safetensors", ships=True),
-    "synthface-student": CatalogueEntry(file="student.safetensors", ships=True),
+    "synthface-small": CatalogueEntry(file=RECOGNIZER, ships=True),
+    "synthface-student": CatalogueEntry(file=STUDENT, ships=True),
 }
 
 
@@ -117,10 +117,7 @@ def _imported(name: str) -> WeightFile:
 
 def _locate(name: str, entry: CatalogueEntry) -> Path:
     if entry.ships:
-        path = _PACKAGE_MODELS / entry.file
-        if not path.is_file():
-            raise WeightsError(f"{name}: {path} is missing from this installation; install synthface-kit again")
-        return path
+        return shipped_model(entry.file)
     folders = [Path(folder) for folder in [os.environ.get(MODELS_VARIABLE)] if folder]
     cache = cache_folder("models")
     for folder in (*folders, cache):

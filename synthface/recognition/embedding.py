@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from synthface.core.ahead import computed_ahead
+from synthface.recognition.pixels import to_tensor
 
 if TYPE_CHECKING:
     from synthface.recognition.recognizer import Recognizer
@@ -57,9 +58,7 @@ def _embed(
 ) -> Raw:
     padded = np.zeros((MICRO_BATCH, *images.shape[1:]), np.uint8)
     padded[: len(images)] = images
-    # A permuted NHWC array is already channels-last.
-    pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    inputs: Tensor = recognizer.network_input(pixels)
+    inputs: Tensor = recognizer.network_input(to_tensor(padded, device))
     # In the thread that computes: autocast is each thread's own.
     with torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext():
         raw = network(inputs.contiguous(memory_format=torch.channels_last)).float()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from synthface.recognition.losses.magnitude import MagFaceHead
 from synthface.recognition.networks.build import Network
+from synthface.recognition.pixels import to_tensor
 from synthface.recognition.quantisation import ActivationQuantiser
 from synthface.recognition.recognizer import unit_and_norms
 
@@ -58,6 +59,5 @@ def _as_the_loss_sees_them(network: Network, pixels: NDArray[np.uint8]) -> NDArr
             module.eval()
     device = next(watched.parameters()).device
     with torch.no_grad(), torch.random.fork_rng():  # dropout draws
-        images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        raw: NDArray[np.float32] = watched(images * watched.config.pixel_scale).cpu().numpy()
+        raw: NDArray[np.float32] = watched(to_tensor(pixels, device) * watched.config.pixel_scale).cpu().numpy()
     return raw

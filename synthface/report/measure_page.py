@@ -6,6 +6,7 @@ from typing import Any
 
 from synthface.report.measure_figures import ROLES, Distributions, measure_drawings
 from synthface.report.page import number, percent, render_page
+from synthface.report.text_table import aligned
 from synthface.report.verification_figures import png_drawing, svg_drawing
 
 Cell = tuple[str, str, str | None]  # column title, figure, interval
@@ -127,9 +128,7 @@ def text_table(results: Mapping[str, Any]) -> str:
             cells = [_cell(figures[role], *column)[1] for column in _PRINTED]
             diversity = _cell(results["images"][role], *STYLE[0])[1]
             rows.append([ROLES[role], name, *cells, diversity])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines) + "\n"
+    return aligned(rows)
 
 
 def _cell(figures: Mapping[str, Any], key: str, title: str, write: Callable[[float | None], str]) -> Cell:

@@ -1,5 +1,6 @@
 """The page that the quickstart ends with: what the project is for, on one example."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ def quickstart_page(
     mated: NDArray[np.float64],
     non_mated: NDArray[np.float64],
     audit: Mapping[str, Any],
+    folder: Path,
+    programs: Path,
 ) -> str:
     """Return the page as HTML.
 
@@ -34,6 +37,8 @@ def quickstart_page(
         mated: scores of pairs of one identity.
         non_mated: scores of pairs of two identities.
         audit: the content of ``audit.json``.
+        folder: where the commands for one's own photos begin, absolute.
+        programs: folder of the ``synthface`` command, absolute.
     """
     halves = [rows[start : start + _WALL_ROWS] for start in range(0, len(rows), _WALL_ROWS)]
     with Image.open(inversion_sheet) as sheet:
@@ -51,4 +56,6 @@ def quickstart_page(
         inversion=inversion,
         figures=figures,
         audit=audit,
+        folder=shlex.quote(str(folder)),
+        programs=shlex.quote(str(programs)),
     )

@@ -23,23 +23,22 @@ from synthface.data import FaceSet
 from synthface.privacy.config import AuditConfig
 from synthface.workflows.auditing.acquisition import acquire
 from synthface.workflows.auditing.attributes import Attributes, read_attributes
+from synthface.workflows.auditing.given_embeddings import check_embeddings, given_embeddings
 from synthface.workflows.auditing.inputs import (
     ROLES,
     FaceSets,
     Sets,
-    check_embeddings,
     check_files,
     check_images,
     check_placebo,
     check_training_set,
-    given_embeddings,
-    label_map,
-    label_map_missing,
+    flag_of,
     set_facts,
     signatures_of,
     via_size,
     warn_of_real_set,
 )
+from synthface.workflows.auditing.labels import label_map, label_map_missing
 from synthface.workflows.auditing.not_concluded import not_concluded
 from synthface.workflows.auditing.power import check_generator, plant_leaks, reconstruct_by
 from synthface.workflows.auditing.processes import fabric_of, first_process_first, search_of
@@ -137,9 +136,7 @@ def expand_arguments(arguments: list[str]) -> list[str]:
 def run(options: Options) -> int:
     """Audit, write the folder, print the verdict; the exit code is the verdict."""
     facesets = {
-        role: FaceSet.load(path, flag=f"--{role.replace('_', '-')}")
-        for role in ROLES
-        if (path := getattr(options, role)) is not None
+        role: FaceSet.load(path, flag=flag_of(role)) for role in ROLES if (path := getattr(options, role)) is not None
     }
     if is_first_process():
         warn_of_real_set(facesets["synthetic"])
@@ -160,7 +157,7 @@ def run(options: Options) -> int:
         inputs=_provenance(facesets, sets, options),
     )
     result = existing_results(options.out, RESULT, record)
-    if result is not None and any("the face detector" in need for need in result["needs"]):
+    if result is not None and result["unaudited"] is None:
         logger.warning("this answer is from before; where the face detector is installed now, give another --out")
     if result is None:
         result = _audit(options, recognizers, facesets, sets, attributes, record)
@@ -194,7 +191,7 @@ def embed_sets(facesets: FaceSets, recognizers: Mapping[str, str], options: Opti
         for name, recognizer in recognizers.items():
             side = via_size(role, facesets["synthetic"])
             found = given.get(role, {}).get(name) or embed_faceset(faceset, recognizer, compute=options, via_size=side)
-            check_embeddings(found, faceset, f"what the cache holds for --{role} under {name}")
+            check_embeddings(found, faceset, f"what the cache holds for {flag_of(role)} under {name}")
             sets[role][name] = found
     return sets
 

@@ -72,7 +72,7 @@ def run(options: Options) -> None:
     if not len(faceset):
         raise DataError(f"FACESET {faceset.root} holds no images")
     audit = _read_audit(options.audit, faceset) if options.audit else {}
-    measures, told = _measures(options.measure, faceset), _sidecar_columns(options.sidecar, faceset)
+    measures, sidecar = _measures(options.measure, faceset), _sidecar_columns(options.sidecar, faceset)
     identities = [record.identity for record in faceset.records]
     plan = plan_sprites(
         list(shown_rows(identities, None).values()),
@@ -87,7 +87,7 @@ def run(options: Options) -> None:
         sprite(_read(faceset, chosen, looks), plan.side)
         for chosen in track(rows.values(), description="thumbnails", unit="identity")
     ]
-    scores = _scores(faceset, looks, told)
+    scores = _scores(faceset, looks, sidecar)
     head = PageHead(
         name=faceset.root.resolve().name,
         kind=faceset.kind,
@@ -120,13 +120,13 @@ def _read(faceset: "FaceSet", rows: list[int], looks: dict[str, list[float | Non
 
 
 def _scores(
-    faceset: "FaceSet", looks: dict[str, list[float | None]], told: dict[str, list[float | None]]
+    faceset: "FaceSet", looks: dict[str, list[float | None]], sidecar: dict[str, list[float | None]]
 ) -> list["Score"]:
     """Return what images can be filtered by: numbers of the sidecar, of the records, and those found while reading."""
     from synthface.report.browse_data import Score
 
     quality = [record.quality for record in faceset.records]
-    columns = dict(told)
+    columns = dict(sidecar)
     if any(value is not None for value in quality):
         columns.setdefault("confidence", quality)
     for name, values in looks.items():

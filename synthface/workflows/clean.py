@@ -170,7 +170,8 @@ def _write(faceset: FaceSet, result: AuditResult, taken: dict[str, str], options
             removed = [item for item in faceset.records if item.path in taken]
             for item, content in regenerate(removed, options.generator, audits, options):
                 made[item.path] = item
-                _add(writer, item, content)
+                if not writer.done(item.path):
+                    writer.add_record(item, content)
         for item in faceset.records:
             if item.path not in taken and not writer.done(item.path):
                 writer.add_file(item, faceset.root / item.path)
@@ -188,14 +189,6 @@ def _write(faceset: FaceSet, result: AuditResult, taken: dict[str, str], options
         f"{len(taken):,} images taken out, {len(made):,} made again; {len(cleaned):,} of "
         f"{cleaned.n_identities:,} identities left: {options.out}"
     )
-
-
-def _add(writer: FaceSetWriter, record: FaceRecord, content: bytes) -> None:
-    if not writer.done(record.path):
-        line = record.to_json()
-        path, identity = line.pop("path"), line.pop("identity")
-        del line["sha256"]
-        writer.add(path, content, identity=identity, **line)
 
 
 def cleaning_log(

@@ -89,7 +89,7 @@ def _items(options: Options, source: "Source") -> Iterator["Item"]:
     from synthface.data.formats.reencoding import reencode
 
     for item in track(source.items(), description=f"convert to {options.to}", total=source.n_images):
-        _ = item.header  # no file that is no image, or a bomb, is passed on
+        item.require_image()
         yield reencode(item, options.encode, quality=options.quality) if options.encode else item
 
 
@@ -110,8 +110,8 @@ def _to_folder(options: Options, source: "Source", record: dict[str, Any]) -> in
             sink.finish()
         finally:
             sink.close()
-        told = {"n_images": total.n_images, "sha256": total.sha256, "kind": options.kind or source.kind}
-        write_json(working / CONVERSION, told | {"made_by": record})
+        facts = {"n_images": total.n_images, "sha256": total.sha256, "kind": options.kind or source.kind}
+        write_json(working / CONVERSION, facts | {"made_by": record})
         _compare(total, open_source(working), options.out)
     _report(options, total)
     return 0

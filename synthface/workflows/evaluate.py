@@ -119,8 +119,10 @@ def run(options: Options) -> int:
         raise ConfigError(
             "--recognizer: two of them have one name; rename a file or a run, the results are kept by name"
         )
-    for taken in sorted(_BESIDE_SCORES & {file.name for file in weights.values()}):
-        raise ConfigError(f"--recognizer: scores.npz keeps something else by the name {taken}; rename the file or run")
+    if taken := _BESIDE_SCORES & {file.name for file in weights.values()}:
+        raise ConfigError(
+            f"--recognizer: scores.npz keeps something else by the name {min(taken)}; rename the file or run"
+        )
     record = _record(options, faceset, {file.name: file.sha256 for file in weights.values()})
     existing = existing_results(options.out, "results.json", record)
     if existing is None:
@@ -214,12 +216,11 @@ def _evaluate(
 
 def _table(results: dict[str, Any]) -> str:
     from synthface.report.page import percent
+    from synthface.report.text_table import aligned
     from synthface.report.verification_page import COLUMNS
 
     rows = [["recogniser", "pairs", "missing", *(title for _, title in COLUMNS)]]
     for name, values in results["recognizers"].items():
         cells = [percent(values[key], 2) for key, _ in COLUMNS]
         rows.append([name, str(values["n_pairs"]), str(values["n_missing"]), *cells])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "".join(f"{line}\n" for line in (*lines, *results.get("remarks", ())))
+    return aligned(rows) + "".join(f"{remark}\n" for remark in results.get("remarks", ()))

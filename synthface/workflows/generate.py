@@ -24,9 +24,9 @@ from synthface.core.run_record import run_record, to_json
 from synthface.core.seeds import derive_seed
 from synthface.models import GENERATOR, shipped_model
 from synthface.workflows.compute import Compute, launch_fabric
+from synthface.workflows.generating.drawing_again import drawing_facts
 from synthface.workflows.generating.new_people import DistinctConfig, Kept, NewPeople
 from synthface.workflows.progress import track
-from synthface.workflows.releasing.drawing_again import drawing_facts
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,9 @@ synthface generate --generator runs/gan --identities mixed --classes 0-99 --dist
 synthface generate --generator model.safetensors --classes 0-9,40 --per-class 4 --psi 0.7 --out few --devices 2
 synthface generate --classes 0-99 --per-class 20 --psi 0.5 --cutoff 4 --out usual-shapes
 """
+
+# Options, and the kinds of identities that they are about.
+_MADE_WITH = {"mixture": ("mixed",), "sample": ("sampled",), "distinct": ("mixed", "sampled")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class Options(Compute):
             colours and details keep their variety; default is all layers.
         noise_mode: const repeats the noise of the weights, random draws it from the image's seed, none leaves it out.
         identities: trained shows the training classes; mixed and sampled make people that are no training class, by
-            averaging a few classes or by drawing from the distribution of all.
+            averaging a few classes, whose people they still resemble, or by drawing from the distribution of all.
         mixture: how mixed identities are made.
         sample: how sampled identities are made.
         distinct: which mixed or sampled identities are kept.
@@ -87,6 +90,17 @@ class Options(Compute):
             raise ConfigError(f"--cutoff {self.cutoff}: nothing is truncated at --psi 1; give --psi too")
         if self.classes is not None:
             parse_ranges(self.classes)
+        self._check_settings_of_identities()
+
+    def _check_settings_of_identities(self) -> None:
+        """Refuse settings of new people where others are drawn, or training classes would pass for new people."""
+        for name, kinds in _MADE_WITH.items():
+            settings = getattr(self, name)
+            if self.identities not in kinds and settings != type(settings)():
+                raise ConfigError(
+                    f"--{name}.*: without effect on --identities {self.identities}; give --identities "
+                    f"{' or '.join(kinds)}, or leave it out"
+                )
 
 
 def parse_ranges(text: str) -> list[int]:
@@ -125,7 +139,7 @@ def run(options: Options) -> None:
         FaceSetWriter,
         options.out,
         kind="synthetic",
-        record=run_record("generate", {**_decides(options), **named}, seed=options.seed, inputs=inputs),
+        record=run_record("generate", {**_deciding_options(options), **named}, seed=options.seed, inputs=inputs),
         extra={"generator": {"sha256": digest, **header["info"]}, "drawn_with": drawing_facts(fabric.device)},
         rank=fabric.global_rank,
     )
@@ -159,7 +173,7 @@ def _drawn_as(options: Options) -> dict[str, Any]:
     return {"psi": options.psi, "noise_mode": options.noise_mode, **cutoff}
 
 
-def _decides(options: Options) -> dict[str, Any]:
+def _deciding_options(options: Options) -> dict[str, Any]:
     """Return the options that decide the images."""
     decides = {"per_class": options.per_class, **_drawn_as(options), "identities": options.identities}
     if options.identities != "trained":

@@ -61,11 +61,11 @@ class Options(Compute):
             whether they, too, tell the people apart.
         validator: a recogniser that chooses among the --inversion.candidates of a target; never a judge.
         ensemble: further recognisers whose templates of the targets are known too, and matched; needs --faces. Like
-            the next two it takes more than a thief of templates has, and results say so.
+            --generator and --prior-faces, more than a thief of templates has; results say so.
         generator: file or run of 'synthface train-gan' whose latents are optimised first.
         latent: which latents of the generator: w, or z and the class together.
-        prior_faces: FaceSet of other people, of whom the next option is made; photos of the people whom --faces, or
-            embeddings of 'synthface embed', name as targets or as ends of --interpolate are left out. Other targets
+        prior_faces: FaceSet of other people, of whom --prior-uses says what is made; photos of the people whom --faces,
+            or embeddings of 'synthface embed', name as targets or as ends of --interpolate are left out. Other targets
             have no names: give people who are none of them.
         prior_uses: what of them is used: components (principal ones, optimised first), mean (a face to start from),
             statistics (of the recogniser's features, for one that keeps no batch-norm layers).

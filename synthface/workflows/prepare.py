@@ -1,8 +1,10 @@
 """Photos to a FaceSet: every face found, aligned to the ArcFace 112x112 template and listed with its person.
 
-A SOURCE is a folder with a folder per person, a folder of photos, or a tar archive of either (compressed or not).
-What has no face or cannot be read is listed with its reason in OUT/left_out.jsonl. A run that was stopped goes on
-where it stopped when the command is repeated; the result does not depend on how often, nor on --devices.
+A SOURCE is a folder with a folder per person, a folder of photos, a tar archive of either (compressed or not), or a
+set that labels its images itself: InsightFace RecordIO (train.rec) or parquet, the file or its folder. The same name or
+label in two SOURCEs is the same person. What has no face or cannot be read is listed with its reason in
+OUT/left_out.jsonl. A run that was stopped goes on where it stopped when the command is repeated; the result does not
+depend on how often, nor on --devices.
 """
 
 import logging
@@ -31,6 +33,7 @@ EXAMPLES = """
 synthface prepare photos --out faces
 synthface prepare shard-*.tar --out faces --devices 2
 synthface prepare aligned --out faces --detector none
+synthface prepare train.rec --out faces
 synthface prepare set-by-others --out set --kind synthetic
 """
 
@@ -45,7 +48,7 @@ class Options(Compute):
     """What to prepare, and how faces are found.
 
     Args:
-        source: folders and tar archives.
+        source: folders, tar archives, RecordIO and parquet.
         out: folder of the new FaceSet.
         detector: mtcnn finds and aligns faces; none takes square images as aligned already.
         face: which face of several is the photo's person: the central one (its size weighed by how near it is to
@@ -99,7 +102,7 @@ def run(options: Options) -> int:
 
 
 def _is_flat(plan: Sequence["PlannedPhoto"]) -> bool:
-    return len(plan) > 1 and not any("/" in photo.file.name for photo in plan)
+    return len(plan) > 1 and not any(photo.file.identity or "/" in photo.file.name for photo in plan)
 
 
 def _open_writer(options: Options, record: dict[str, Any], rank: int) -> "FaceSetWriter":
@@ -115,7 +118,7 @@ def _record(options: Options, listings: Sequence[Sequence["SourceFile"]]) -> dic
 
     config: dict[str, Any] = {"detector": options.detector, "flat_identity": options.flat_identity}
     inputs = {
-        f"{k} {source.resolve().name} (names and sizes)": sha256_json([[f.name, f.n_bytes, f.problem] for f in listing])
+        f"{k} {source.resolve().name} (names and sizes)": sha256_json([file.fingerprint for file in listing])
         for k, (source, listing) in enumerate(zip(options.source, listings, strict=True))
     }
     if options.detector == "mtcnn":

@@ -7,6 +7,7 @@ on where it stopped.
 
 import json
 import shutil
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,13 @@ def _page(options: Options, faceset: Any, summary: dict[str, Any]) -> str:
         for identity in faceset.identities
     ]
     inverted = options.out / "inversion"
-    return quickstart_page(rows=rows, inversion_sheet=inverted / "contact_sheet.png", **summary)
+    return quickstart_page(
+        rows=rows,
+        inversion_sheet=inverted / "contact_sheet.png",
+        folder=Path.cwd(),
+        programs=Path(sysconfig.get_path("scripts")),
+        **summary,
+    )
 
 
 def _rows_of(faceset: Any, identity: str) -> list[int]:

@@ -11,7 +11,7 @@ within --tolerance), 1: some differ, 3: they cannot be made.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,7 @@ def run(options: Options) -> int:
     from gan.weights import generator_file, read_header
     from synthface.core.run_record import library_versions, run_record
     from synthface.data import FaceSetWriter
-    from synthface.workflows.releasing.drawing_again import check_recipes, drawing_facts
+    from synthface.workflows.generating.drawing_again import check_recipes, drawing_facts
     from synthface.workflows.releasing.ledger import Ledger
 
     ledger = Ledger.open(options.manifest)
@@ -94,22 +94,17 @@ def run(options: Options) -> int:
 def _draw(records: "list[FaceRecord]", file: Path, writer: "FaceSetWriter", fabric: Any) -> None:
     from synthface.data.formats import Item
     from synthface.data.images import encode_png
-    from synthface.workflows.releasing.drawing_again import draw_again
+    from synthface.workflows.generating.drawing_again import draw_again
     from synthface.workflows.releasing.marked_items import name_before, processed_again, record_of
 
     mine = records[fabric.global_rank :: fabric.world_size]
     to_do = [record for record in mine if not writer.done(record.path)]
     drawn = draw_again(to_do, file, fabric.device)
     for record, image in track(drawn, description="making again", total=len(mine), initial=len(mine) - len(to_do)):
-        fields = record.to_json()
-        path, identity = fields.pop("path"), fields.pop("identity")
-        item = Item(encode_png(image), identity, name_before(record), fields=fields)
+        item = Item(encode_png(image), record.identity, name_before(record), fields=record.to_json())
         if record.processing is not None:
             item = processed_again(item, record.processing)
-        made = record_of(item).to_json()
-        for key in ("path", "identity"):
-            del made[key]
-        writer.add(path, item.content, identity=identity, **made)
+        writer.add_record(replace(record_of(item), path=record.path), item.content)
 
 
 def _compare(
@@ -117,7 +112,7 @@ def _compare(
 ) -> Mapping[str, bytes]:
     """Return the two files that tell how the images of ``working`` differ from the ledger."""
     from synthface.data.faceset import MANIFEST, read_manifest
-    from synthface.workflows.releasing.comparison import Difference, compare_images, summary, told_apart
+    from synthface.workflows.releasing.comparison import Difference, compare_images, environment_differences, summary
     from synthface.workflows.releasing.marked_items import unsigned_sha256
 
     expected = {record.path: unsigned_sha256(record) for record in records}
@@ -128,7 +123,9 @@ def _compare(
     for path in differing - found.keys():
         found[path] = compare_images(path, b"", None)
     differences = [found[path] for path in sorted(found)]
-    result = summary(len(records), differences) | {"otherwise_than_then": list(told_apart(ledger.drawn_with, now))}
+    result = summary(len(records), differences) | {
+        "otherwise_than_then": list(environment_differences(ledger.drawn_with, now))
+    }
     return {
         RESULT: (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode(),
         DIFFERENCES: "".join(canonical_json(item.to_json()) + "\n" for item in differences).encode(),

@@ -26,6 +26,7 @@ from synthface.core.errors import ConfigError, DataError
 from synthface.core.run_record import write_json
 from synthface.workflows.compute import Compute, launch_fabric
 from synthface.workflows.gan_training.origin import Origin
+from synthface.workflows.gan_training.unused_settings import unused_settings
 
 EXAMPLES = """
 synthface train-gan --faces split/train --out runs/try --config smoke
@@ -86,6 +87,11 @@ class Options(Compute):
             value = getattr(self, flag)
             if value is not None and not value > 0:  # NaN is not either
                 raise ConfigError(f"--{flag.replace('_', '-')} {value}: give a positive number")
+        unused = [] if self.resume else unused_settings(self.training)  # a run begun with them may still go on
+        if unused:
+            raise ConfigError(
+                f"{', '.join(unused)}: without effect, since that part is off; switch it on or leave it out"
+            )
 
 
 def run(options: Options) -> None:

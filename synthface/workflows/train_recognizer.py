@@ -22,6 +22,7 @@ from typing import Any, Literal
 from synthface.core.errors import ConfigError, DataError
 from synthface.core.run_record import write_json
 from synthface.data import FaceSet
+from synthface.recognition.training.config import Optimizer, TrainingConfig
 from synthface.workflows.compute import Compute, is_first_process, launch_fabric
 from synthface.workflows.training_recognizers import one_run
 from synthface.workflows.training_recognizers.several_seeds import summarise_seeds, table
@@ -74,7 +75,7 @@ class Options(Compute):
             is seen once an epoch.
         out: folder of the run.
         strategy: classification, transfer (needs --teacher) or combined (needs --teacher).
-        loss: loss of classification and combined.
+        loss: the classification loss, for classification and combined; docs/methods.md has each with its paper.
         margin: the loss's margin (radians in arcface, cosine in cosface); by default the loss's own.
         scale: the loss's scale s; by default the published one; of fewer than 10,000 identities at most four times
             CosFace's bound.
@@ -130,7 +131,7 @@ class Options(Compute):
     margin: float | None = None
     scale: float | None = None
     loss_options: dict[str, int | float | bool | str | None] | None = None
-    images_per_class: int = 4
+    images_per_class: int = TrainingConfig.images_per_class
     attributes: Path | None = None
     teacher: str | None = None
     multi_step: bool = False
@@ -145,15 +146,15 @@ class Options(Compute):
     dropout: float = 0.0
     init: str | None = None
     bits: int | None = None
-    epochs: int = 40
+    epochs: int = TrainingConfig.epochs
     minutes: float | None = None
-    batch: int = 128
-    lr: float = 0.1
-    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
+    batch: int = TrainingConfig.batch
+    lr: float = TrainingConfig.lr
+    optimizer: Optimizer = TrainingConfig.optimizer
     milestones: list[int] = field(default_factory=list)
-    weight_decay: float = 5e-4
+    weight_decay: float = TrainingConfig.weight_decay
     augment: Literal["none", "flip", "light", "strong"] = "light"
-    seed: int = 0
+    seed: int = TrainingConfig.seed
     seeds: list[int] = field(default_factory=list)
     keep_epochs: bool = False
     shard_classes: bool = False

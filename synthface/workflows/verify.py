@@ -45,7 +45,7 @@ def run(options: Options) -> int:
 
     if any((options.faceset / name).is_file() for name in (RELEASE, SUMS)):
         problems, whole = _check_release(options)
-    elif options.audit is not None:
+    elif options.audit is not None and options.faceset.exists():
         raise ConfigError(f"--audit is for a release; {options.faceset} has no {RELEASE}")
     else:
         problems, whole = _check_faceset(options.faceset)

@@ -9,7 +9,7 @@ import pytest
 
 from synthface.core.errors import DataError
 from synthface.data import Embeddings
-from synthface.data.embeddings import DAMAGED_ARRAY_FILE, check_declared_sizes
+from synthface.data.array_file import DAMAGED_ARRAY_FILE, check_declared_sizes
 
 VECTORS = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)

@@ -63,6 +63,15 @@ def test_the_same_name_in_two_sources_is_two_photos():
     assert len({photo.path for photo in planned}) == 2
 
 
+def test_a_labelled_set_says_who_a_photo_shows_whatever_its_name():
+    labelled = [SourceFile(Path("train.parquet"), "x.jpg", identity=who) for who in ("Ann", "Bo", "Ann", "Ann")]
+    planned = plan_photos([*labelled, SourceFile(Path("photos"), "v1/Bo/x.jpg")])
+    assert [photo.identity for photo in planned] == ["Ann", "Bo", "Ann", "Ann", "Bo"]
+    assert len({photo.path for photo in planned}) == 5
+    names = ["x.jpg", "train.parquet:x.jpg", "train.parquet:x.jpg~2", "train.parquet:x.jpg~3", "v1/Bo/x.jpg"]
+    assert [photo.label for photo in planned] == names
+
+
 component = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1, max_size=12)
 
 

@@ -3,12 +3,16 @@ import gzip
 import io
 import lzma
 import os
+import shutil
 import tarfile
 
+import numpy as np
 import pytest
 
 from synthface.core.errors import DataError
 from synthface.data import sources
+from synthface.data.formats import Item, open_sink
+from synthface.data.images import encode_png
 from synthface.data.sources import list_source, read_files
 
 
@@ -183,3 +187,38 @@ def test_sources_that_are_none_say_so(tmp_path):
     (tmp_path / "cut.tar").write_bytes(whole[:8000])
     with pytest.raises(DataError, match="neither a folder nor a whole tar archive"):
         list_source(tmp_path / "cut.tar")
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """A RecordIO set of six records."""
+    (tmp_path / "set").mkdir()
+    sink = open_sink("recordio", tmp_path / "set")
+    for k in range(6):
+        sink.add(Item(encode_png(np.full((4, 4, 3), k, np.uint8)), f"p{k // 2}", f"{k}.png"))
+    sink.finish()
+    return tmp_path / "set"
+
+
+def test_a_labelled_set_is_read_forward_and_begun_anew_for_an_earlier_record(labelled):
+    files = list_source(labelled)
+    assert [(file.name, file.identity) for file in files] == [(f"{k}.png", f"p{k // 2}") for k in range(6)]
+    expected = read_all(files)
+    for order in ([1, 2, 5], [4, 0, 0, 3]):
+        read = list(read_files(files[k] for k in order))
+        assert [(file.name, content) for file, content in read] == [(f"{k}.png", expected[f"{k}.png"]) for k in order]
+
+
+def test_a_table_beside_photos_makes_them_no_labelled_set(tmp_path):
+    for name in ("ann/1.jpg", "metadata.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"content")
+    assert [file.name for file in list_source(tmp_path)] == ["ann/1.jpg", "metadata.parquet"]
+
+
+def test_a_labelled_set_that_changes_between_listing_and_reading_is_refused(labelled):
+    files = list_source(labelled)
+    shutil.rmtree(labelled)
+    labelled.mkdir()
+    with pytest.raises(DataError, match="was changed while it was read"):
+        read_all(files)

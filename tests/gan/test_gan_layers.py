@@ -14,6 +14,7 @@ from gan.networks.generator import Generator
 from gan.networks.layers import Convolution, FullyConnected, modulated_convolution
 from gan.networks.mapping import ClassEmbedding, Mapping
 from gan.networks.resample import downsample_blur, upsample_blur, upsample_image
+from synthface.core.errors import ConfigError
 
 TAPS = np.array([1, 3, 3, 1]) / 8
 KERNEL = np.outer(TAPS, TAPS)
@@ -139,3 +140,25 @@ def test_the_class_changes_the_image_and_so_does_z() -> None:
     assert (by_class[0] - by_class[1]).abs().max() > 1e-3
     by_z = G(torch.randn(2, 6), torch.tensor([1, 1]))
     assert (by_z[0] - by_z[1]).abs().max() > 1e-3
+
+
+def test_random_noise_comes_from_the_generator_given() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        G = Generator(NetworkConfig(resolution=16, z_dim=4, w_dim=4, channel_base=64, channel_max=8), 3).eval()
+    for layer in G.synthesis.styled:
+        torch.nn.init.constant_(layer.noise_strength, 0.5)
+    z, labels = torch.randn(2, 4, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 2])
+
+    def draw(seed: int) -> torch.Tensor:
+        return G(z, labels, noise_mode="random", generator=torch.Generator().manual_seed(seed))
+
+    global_state = torch.random.get_rng_state()
+    torch.testing.assert_close(draw(3), draw(3), rtol=0, atol=0)
+    assert not torch.equal(draw(3), draw(4))
+    assert torch.equal(torch.random.get_rng_state(), global_state)
+    drawn = torch.Generator().manual_seed(3)
+    noise = [torch.randn(2, 1, r, r, generator=drawn) for r in G.synthesis.noise_resolutions]
+    torch.testing.assert_close(draw(3), G(z, labels, noise_mode="random", noise=noise), rtol=0, atol=0)
+    with pytest.raises(ConfigError, match=r"generator=torch\.Generator"):
+        G(z, labels, noise_mode="random")

@@ -9,7 +9,7 @@ import torch
 from gan.config import NetworkConfig
 from gan.monitor_config import MonitorConfig
 from gan.networks.generator import Generator
-from gan.training.monitor import Monitor, RealImages, balanced_rows, draw_grid
+from gan.training.monitor import Monitor, RealImages, balanced_rows, draw_grid, real_spread
 from synthface.core.errors import DataError
 from synthface.metrics.all_pairs import all_pairs
 from synthface.metrics.frechet import frechet_distance, moments
@@ -86,6 +86,18 @@ def test_figures_are_those_of_the_images_drawn() -> None:
     assert measured["frechet"] == pytest.approx(expected)
     cosines = [float(a @ b) for k in range(4) for a, b in _pairs(features[3 * k : 3 * k + 3].astype(np.float64))]
     assert measured["diversity"] == pytest.approx(1 - np.mean(cosines), abs=1e-6)
+
+
+def test_the_spread_of_real_images_is_half_the_squared_distance_of_pairs() -> None:
+    real = _real(per_class=3)
+    spread = real_spread(real.features, real.pixels, real.labels)
+    of_one = real.labels[:, None] == real.labels[None]
+    mated, non_mated = np.triu(of_one, 1), ~of_one
+    for space in ("features", "pixels"):
+        rows = getattr(real, space).reshape(len(real.labels), -1).astype(np.float64)
+        halves = np.square(rows[:, None] - rows[None]).sum(axis=2) / 2
+        assert getattr(spread.within, space) == pytest.approx(halves[mated].mean(), rel=1e-6)
+        assert getattr(spread.between, space) == pytest.approx(halves[non_mated].mean(), rel=1e-6)
 
 
 def _pairs(rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from gan.config import NetworkConfig
 from gan.networks.generator import Generator
 from gan.networks.mapping import set_class_strength
-from gan.weights import load_generator, read_header, save_generator
+from gan.weights import FILE_NAME, generator_file, load_generator, read_header, save_generator
 from synthface.core.errors import WeightsError
 
 NETWORK = NetworkConfig(resolution=8, z_dim=4, w_dim=4, channel_base=32, channel_max=8)
@@ -79,3 +79,15 @@ def test_loading_leaves_the_callers_random_numbers_alone(drawer: Generator, tmp_
     before = torch.random.get_rng_state()
     load_generator(tmp_path / "G.safetensors")
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_what_a_folder_lacks_is_said_of_what_it_is(drawer: Generator, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="is no run of 'synthface train-gan'"):
+        generator_file(tmp_path)
+    with pytest.raises(WeightsError, match="does not exist; check the path"):
+        generator_file(tmp_path / "absent")
+    (tmp_path / "samples").mkdir()
+    with pytest.raises(WeightsError, match="no good checkpoint yet"):
+        generator_file(tmp_path)
+    save_generator(drawer, tmp_path / FILE_NAME, info={})
+    assert generator_file(tmp_path) == tmp_path / FILE_NAME

@@ -139,6 +139,8 @@ def test_an_import_draws_no_global_random_numbers(tmp_path: Path) -> None:
 
 def test_files_of_another_kind_are_named(tmp_path: Path) -> None:
     file = tmp_path / "network.pkl"
+    with pytest.raises(WeightsError, match="is a folder; give an official"):
+        import_generator(tmp_path)
     with pytest.raises(WeightsError, match="does not exist"):
         import_generator(file)
     file.write_bytes(b"")

@@ -17,7 +17,7 @@ from gan.networks.mapping import Mapping
 from gan.training.batches import BatchSource, MicroBatch
 from gan.training.gradients import apply_gradients
 from gan.training.latents import draw_latents
-from gan.training.step_metrics import conditional_means, mean_metrics
+from gan.training.step_metrics import mean_metrics, settled
 from gan.training.trainer import GanTrainer
 
 CPU = torch.device("cpu")
@@ -177,9 +177,9 @@ def test_replaced_elements_are_those_of_the_sum_over_processes() -> None:
 
 
 def test_a_figure_that_some_images_have_is_their_mean() -> None:
-    figures = {"loss": 0.2, "cosine / known": 0.3, "known": 0.5}
-    assert conditional_means(figures) == {"loss": 0.2, "cosine": 0.6, "known": 0.5}
-    assert conditional_means({"cosine / known": 0.0, "known": 0.0}) == {"known": 0.0}
+    figures = {"loss": torch.tensor(0.25), "cosine": torch.tensor([0.375, 0.5]), "known": torch.tensor(0.5)}
+    assert settled(figures) == {"loss": 0.25, "cosine": 0.75, "known": 0.5}
+    assert settled({"cosine": torch.zeros(2), "known": torch.zeros(())}) == {"known": 0.0}
 
 
 def test_adam_makes_up_for_the_steps_of_the_penalties() -> None:

@@ -6,8 +6,8 @@ from sklearn.linear_model import LinearRegression
 
 from synthface.core.errors import DataError
 from synthface.metrics.quality_aware import (
+    CosinesAndQualities,
     QualityWeight,
-    ScoredPairs,
     fit_quality_weight,
     fuse_template,
     pair_quality,
@@ -81,7 +81,7 @@ def _pairs(n, mean, generator):
     q = generator.uniform(5, 30, n)
     pull = (30 - q) / 25
     cosines = mean * (1 - 0.3 * pull) + (0.25 * pull if mean == 0 else 0) + generator.normal(0, 0.12, n)
-    return ScoredPairs(cosines, q)
+    return CosinesAndQualities(cosines, q)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -116,7 +116,7 @@ def test_fit_helps_on_other_pairs_where_quality_tells():
     def draw(n, mated):
         q = generator.uniform(5, 30, n)
         mean = 0.25 + 0.02 * (30 - q) if not mated else 0.55 + 0.02 * (30 - q)
-        return ScoredPairs(mean + generator.normal(0, 0.08, n), q)
+        return CosinesAndQualities(mean + generator.normal(0, 0.08, n), q)
 
     weight = fit_quality_weight(draw(2000, True), draw(20000, False))
     mated, non_mated = draw(2000, True), draw(20000, False)

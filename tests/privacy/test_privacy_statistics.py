@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from synthface.privacy import copying_checks, flags
+from synthface.privacy import data_copying_checks, flags
 from synthface.privacy.chance import ChanceMaxima
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.excess import residual_risk
@@ -236,9 +236,9 @@ def test_nearest_other_person_against_a_loop(monkeypatch):
     gallery = Gallery(vectors, np.arange(40), np.arange(10).astype(np.str_), np.arange(0, 40, 4))
     rows = np.array([0, 3, 17, 22, 39])
     naive = [max(float(vectors[r] @ vectors[k]) for k in range(40) if k // 4 != r // 4) for r in rows]
-    monkeypatch.setattr(copying_checks, "_ROWS", 2)
-    monkeypatch.setattr(copying_checks, "_COLUMNS", 3)
-    np.testing.assert_allclose(copying_checks._nearest_other(gallery, rows), naive, atol=1e-6)
+    monkeypatch.setattr(data_copying_checks, "_ROWS", 2)
+    monkeypatch.setattr(data_copying_checks, "_COLUMNS", 3)
+    np.testing.assert_allclose(data_copying_checks._nearest_other(gallery, rows), naive, atol=1e-6)
 
 
 def test_statistics_of_the_same_people_meet_the_same_deals():

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from synthface.cli import parse_options
 from synthface.core.errors import ConfigError
 from synthface.recognition.losses import LOSSES, RecognitionLoss
 from synthface.recognition.losses.distance_weighted import DistanceWeightedMargin
+from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import LossName
 
 N_CLASSES, DIM = 6, 8
@@ -50,6 +52,21 @@ def _head(name, **options):
         if key.endswith("centres.weight"):
             torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(2))
     return head
+
+
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if "margin" in loss.defaults])
+def test_the_margin_of_every_loss_can_be_given_on_the_command_line(name):
+    default = LOSSES[name].defaults["margin"]
+    words = ["--faces", "f", "--out", "o", "--loss", name, *([] if default is None else ["--margin", str(default)])]
+    margin = parse_options("train-recognizer", train_recognizer, words).margin
+    chosen = LOSSES[name].checked({"margin": margin})["margin"]
+    assert (chosen, type(chosen)) == (default, type(default))
+    LOSSES[name](N_CLASSES, DIM, margin=margin)
+
+
+def test_a_whole_number_is_not_rounded():
+    with pytest.raises(ConfigError, match=r"margin cannot be 2\.5; give a whole number"):
+        LOSSES["sphereface"].checked({"margin": 2.5})
 
 
 def test_the_command_line_knows_every_loss_and_no_other():

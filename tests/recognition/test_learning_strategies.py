@@ -2,7 +2,6 @@
 
 import json
 import statistics
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +12,7 @@ from synthface.cli import parse_options
 from synthface.core.errors import ConfigError, WeightsError
 from synthface.presets import preset_names
 from synthface.recognition import load_recognizer
-from synthface.recognition.network_config import NetworkConfig
-from synthface.recognition.networks.build import build_network
-from synthface.recognition.training.student import Student
-from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
+from synthface.recognition.training.trainer import learning_rate_factor
 from synthface.workflows import train_recognizer
 from synthface.workflows.train_recognizer import Options
 from synthface.workflows.training_recognizers.several_seeds import summarise_seeds
@@ -66,16 +62,13 @@ def test_milestones_cut_the_learning_rate_by_ten_and_nothing_else(make_faceset, 
     people = make_faceset("train")
     train_recognizer.run(_options(people, tmp_path / "run", milestones=[1, 2], lr=0.1))
     assert [line["lr"] for line in _lines(tmp_path / "run")] == pytest.approx([0.1, 0.01, 0.001])
-    fabric = SimpleNamespace(world_size=1, global_rank=0, device="cpu", setup=lambda *parts: parts)
-    data = TrainingData(np.zeros((640, 1, 1, 3), np.uint8), np.arange(640) % 4)
-    student = Student(build_network(NetworkConfig(input_size=(32, 32), width=0.125), seed=0), None)
-    trainer = Trainer(fabric, student, data, TrainingConfig(epochs=64, milestones=(39, 47, 51), batch=64))
-    factors = []
-    for trainer.next_epoch in range(64):
-        first, last = (trainer._learning_rate_factor(trainer._progress(step)) for step in (0, 9))
-        assert first == last
-        factors.append(first)
-    assert factors == pytest.approx([1.0] * 39 + [0.1] * 8 + [0.01] * 4 + [0.001] * 13)
+
+
+def test_milestones_hold_from_the_first_step_of_their_epoch_to_the_last_before_the_next():
+    for step in (0, 9):
+        progress = [(epoch + step / 10) / 64 for epoch in range(64)]
+        factors = [learning_rate_factor(share, epochs=64, milestones=(39, 47, 51)) for share in progress]
+        assert factors == pytest.approx([1.0] * 39 + [0.1] * 8 + [0.01] * 4 + [0.001] * 13)
 
 
 def test_a_multi_step_student_follows_the_teacher_of_its_epoch(make_faceset, tmp_path):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
+from synthface.recognition.training.config import TrainingConfig
+from synthface.recognition.training.trainer import Trainer, TrainingData
 
 
 class _Dropping(torch.nn.Module):

@@ -239,6 +239,13 @@ def test_lambda_follows_the_official_schedule():
     assert int(angle.step) == 1699  # looking does not count
 
 
+def test_without_annealing_lambda_is_0_whatever_its_floor():
+    angle = AnnealedAngle(4, lam_base=0.0, lam_gamma=0.12, lam_power=1.0, lam_min=5.0)
+    z = torch.linspace(-0.9, 0.9, 7, dtype=torch.float64)
+    torch.testing.assert_close(angle(z, torch.ones(7, dtype=torch.float64)), psi(z, 4))
+    assert angle.lam() == 0
+
+
 @pytest.mark.filterwarnings("ignore:__array_wrap__")
 def test_psi_is_that_of_pytorch_metric_learning():
     oracle = pytest.importorskip("pytorch_metric_learning.losses")

@@ -9,7 +9,8 @@ import torch
 
 from synthface.core.errors import ConfigError
 from synthface.recognition.training.batches import MixedBatches
-from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
+from synthface.recognition.training.config import TrainingConfig
+from synthface.recognition.training.trainer import Trainer, TrainingData
 from synthface.workflows import convert, train_recognizer
 from synthface.workflows.train_recognizer import Options
 from synthface.workflows.training_recognizers.sources import open_training_set, parts_of, together

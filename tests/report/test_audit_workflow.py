@@ -12,7 +12,8 @@ from synthface.core.hashing import sha256_file
 from synthface.data import FaceSet, FaceSetWriter
 from synthface.privacy import AuditConfig
 from synthface.workflows import audit as workflow
-from synthface.workflows.auditing.inputs import check_images, label_map
+from synthface.workflows.auditing.inputs import check_images
+from synthface.workflows.auditing.labels import label_map
 from synthface.workflows.auditing.not_concluded import not_concluded
 
 ENOUGH = replace(GATES, permutations=2999)  # to show a leak, with the p-values of all tests corrected
@@ -43,6 +44,18 @@ def test_the_same_audit_again_is_the_same_and_another_is_refused(sets, quick, ca
     assert files == {path.name: path.read_bytes() for path in (sets / "again").iterdir()}
     with pytest.raises(ConfigError, match="holds something else"):
         workflow.run(options(sets, recognizers=["one", "other"]))
+
+
+def test_an_answer_without_the_face_detector_says_so_when_it_is_found_again(sets, quick, monkeypatch, caplog):
+    make_new(sets)
+    workflow.run(options(sets))
+    workflow.run(options(sets))
+    assert "where the face detector is installed now" not in caplog.text
+    monkeypatch.setattr(workflow, "acquire", lambda facesets: None)
+    workflow.run(options(sets, out=sets / "not-looked-at"))
+    assert "where the face detector is installed now" not in caplog.text
+    workflow.run(options(sets, out=sets / "not-looked-at"))
+    assert "where the face detector is installed now" in caplog.text
 
 
 def test_new_people_are_inconclusive_and_exit_2(sets, quick, capsys):

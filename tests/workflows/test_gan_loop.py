@@ -12,6 +12,7 @@ import torch
 
 import gan.training.trainer
 from gan.config import NetworkConfig, TrainingConfig, TransitionConfig
+from gan.cooldown_config import CooldownConfig
 from gan.monitor_config import HealthConfig, MonitorConfig
 from gan.training.checkpoint import load_checkpoint
 from gan.training.trainer import GanTrainer, StepMetrics
@@ -26,7 +27,8 @@ from synthface.workflows.gan_training.loop import GanLoop
 from synthface.workflows.gan_training.origin import Origin
 
 NETWORK = NetworkConfig(resolution=8, z_dim=8, w_dim=8, channel_max=8)
-TRAINING = TrainingConfig(batch=8, micro_batch=4, compile=False)
+# Runs are parted by their --kimg here, and the first part is not to cool down.
+TRAINING = TrainingConfig(batch=8, micro_batch=4, compile=False, cooldown=CooldownConfig(share=0))
 
 
 @pytest.fixture(autouse=True)
@@ -390,7 +392,7 @@ def test_what_cannot_be_measured_is_said_before_anything_is_embedded(
 def test_other_settings_are_named_before_anything_is_computed(tiny_faceset: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train_gan.run(_options(tiny_faceset, out, kimg=0.008))
-    other = TrainingConfig(batch=8, micro_batch=4, compile=False, r1_gamma=0.5)
+    other = TrainingConfig(batch=8, micro_batch=4, compile=False, r1_gamma=0.5, cooldown=TRAINING.cooldown)
     expected = rf"settings: it had --training\.r1_gamma {TRAINING.r1_gamma} \(now 0\.5\); repeat those to resume"
     with pytest.raises(ConfigError, match=expected):
         train_gan.run(_options(tiny_faceset, out, training=other, resume=True))

@@ -258,3 +258,19 @@ def test_a_set_that_was_begun_otherwise_is_refused_before_people_are_looked_for(
 def test_classes_out_of_range(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="0 to 11"):
         _generate(model, tmp_path / "set", classes="0-12")
+
+
+@pytest.mark.parametrize(
+    ("identities", "settings", "advice"),
+    [
+        ("trained", {"mixture": MixtureConfig(n_parents=8)}, r"--mixture.*give --identities mixed, or"),
+        ("sampled", {"mixture": MixtureConfig(n_parents=8)}, r"--mixture.*on --identities sampled; give"),
+        ("mixed", {"sample": SampleConfig(64)}, r"--sample.*give --identities sampled, or"),
+        ("trained", {"distinct": DistinctConfig(fmr=1e-4)}, r"--distinct.*give --identities mixed or sampled, or"),
+    ],
+)
+def test_settings_of_new_people_are_refused_where_others_are_drawn(
+    identities: str, settings: dict[str, object], advice: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=advice):
+        generate.Options(out=tmp_path, classes="0-1", identities=identities, **settings)  # type: ignore[arg-type]

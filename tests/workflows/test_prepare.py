@@ -18,7 +18,9 @@ from drawn_face import draw_face
 from PIL import Image
 
 from synthface.cli import main
-from synthface.data import FaceSet
+from synthface.core.errors import DataError
+from synthface.data import FaceSet, FaceSetWriter
+from synthface.data.formats import Item, open_sink
 
 needs_detector = pytest.mark.skipif(
     importlib.util.find_spec("mtcnn") is None, reason="the detect extra is not installed"
@@ -161,6 +163,61 @@ def test_a_folder_its_archive_and_its_shards_give_the_same_images(tmp_path):
         manifests.add((out / "manifest.jsonl").read_bytes())
     assert len(manifests) == 1
     assert manifests.pop().count(b"\n") == 12
+
+
+@pytest.mark.parametrize("format", ["recordio", "parquet"])
+def test_a_labelled_set_gives_what_its_photos_in_folders_give(tmp_path, format, monkeypatch):
+    if format == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    photos = {f"p{k // 50}/{k}.png": coloured(k) for k in range(150)}
+    put(tmp_path / "photos", photos)
+    (tmp_path / "set").mkdir()
+    sink = open_sink(format, tmp_path / "set", shard_size=70)
+    for name in sorted(photos):
+        sink.add(Item(photos[name], name.split("/")[0], name))
+    sink.finish()
+    command = ["--out", str(tmp_path / "faces"), "--detector", "none"]
+    assert main(["prepare", str(tmp_path / "photos"), "--out", str(tmp_path / "expected"), "--detector", "none"]) == 0
+    expected = (tmp_path / "expected/manifest.jsonl").read_bytes()
+
+    n_added = 0
+
+    def add_or_stop(*arguments: object, **fields: object) -> None:
+        nonlocal n_added
+        n_added += 1
+        if n_added == 100:
+            raise DataError("stopped")
+        add(*arguments, **fields)
+
+    add = FaceSetWriter.add
+    with monkeypatch.context() as patched:
+        patched.setattr(FaceSetWriter, "add", add_or_stop)
+        assert main(["prepare", str(tmp_path / "set"), *command]) == 3
+    assert n_lines(tmp_path / "faces.partial/journal-0.jsonl") == 99
+    assert main(["prepare", str(tmp_path / "set"), *command]) == 0
+    assert (tmp_path / "faces/manifest.jsonl").read_bytes() == expected
+
+
+def test_labels_are_people_and_what_cannot_be_read_is_listed(tmp_path, caplog):
+    (tmp_path / "set").mkdir()
+    sink = open_sink("recordio", tmp_path / "set")
+    for k, content in enumerate([coloured(1), coloured(2), b"these are words", coloured(3)]):
+        sink.add(Item(content, f"person {k // 2}", f"{k}.png"))
+    sink.finish()
+    (tmp_path / "set/items.jsonl").unlink()
+    rec = tmp_path / "set/train.rec"
+    assert main(["prepare", str(rec), "--out", str(tmp_path / "faces"), "--detector", "none"]) == 0
+    faces = FaceSet.load(tmp_path / "faces")
+    assert faces.identities == ("000000", "000001")
+    assert [record.path for record in faces.records] == [
+        *(f"images/000000/{k:08d}.png" for k in (1, 2)),
+        "images/000001/00000004.png",
+    ]
+    assert list(left_out(tmp_path / "faces").values()) == ["not an image that can be read"]
+    assert not any("folder" in line for line in caplog.messages)
+
+    rec.write_bytes(rec.read_bytes()[:-20])
+    assert main(["prepare", str(rec), "--out", str(tmp_path / "cut"), "--detector", "none"]) == 3
 
 
 def test_photos_in_no_folder_and_repeated_runs(tmp_path, capsys, caplog):

@@ -1,16 +1,24 @@
 """The quickstart on the models that ship."""
 
+import html
 import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from gan.weights import load_generator, read_header
 from synthface.core.hashing import sha256_file
 from synthface.data import FaceSet
 from synthface.models import GENERATOR, GENERATOR_AUDIT, GENERATOR_AUDIT_PAGE, RECOGNIZER, shipped_model
 from synthface.recognition import load_recognizer
+from synthface.report.quickstart_page import quickstart_page
 from synthface.workflows import quickstart
 
 
@@ -56,3 +64,41 @@ def test_the_shipped_models_are_small_and_hold_no_training_class() -> None:
     assert load_generator(shipped_model(GENERATOR)).n_classes == 500
     names = [name for name, _ in load_recognizer("synthface-small").named_parameters()]
     assert not any("classif" in name or name.startswith("margin") for name in names)
+
+
+def test_the_commands_of_the_page_run_wherever_they_are_pasted(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "sheet.png")
+    names = ("eer", "inversion_same_model_cosine", "inversion_judge_cosine")
+    figures = dict.fromkeys((*names, "judge_mated_cosine", "judge_non_mated_cosine"), 0.5)
+    page = quickstart_page(
+        rows=[[np.zeros((8, 8, 3), np.uint8)] * 2] * 2,
+        inversion_sheet=tmp_path / "sheet.png",
+        figures={
+            **figures,
+            **dict.fromkeys(("n_images", "n_identities", "n_mated", "n_non_mated"), 4),
+            **dict.fromkeys(("eer_interval", "inversion_judge_interval"), (0.4, 0.6)),
+            **dict.fromkeys(("recognizer", "judge"), "synthface-small"),
+        },
+        mated=np.array([0.8, 0.9]),
+        non_mated=np.array([0.1, 0.2]),
+        audit=json.loads(shipped_model(GENERATOR_AUDIT).read_text(encoding="utf-8")),
+        folder=tmp_path / "my work",
+        programs=tmp_path / "envs & co" / "bin",
+    )
+    lines = html.unescape(page.partition("With your own photos")[2].partition("<pre><code>")[2]).splitlines()
+    assert shlex.split(lines[0]) == ["cd", str(tmp_path / "my work")]
+    (tmp_path / "my work").mkdir()
+    shell = subprocess.run(["sh", "-c", f"{lines[0]}\n{lines[1]}\npwd; echo $PATH"], capture_output=True, text=True)
+    folder, path = shell.stdout.splitlines()
+    assert folder == str(tmp_path / "my work")
+    assert path.split(":")[0] == str(tmp_path / "envs & co" / "bin")
+
+
+def test_the_quickstart_tells_the_page_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Path] = {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("synthface.report.quickstart_page.quickstart_page", lambda **values: told.update(values) or "")
+    faceset = SimpleNamespace(identities=[], records=[])
+    quickstart._page(quickstart.Options(out=Path("out")), faceset, {})
+    assert told["folder"] == tmp_path
+    assert (told["programs"] / Path(sys.executable).name).exists()

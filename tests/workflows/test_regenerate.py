@@ -19,9 +19,9 @@ from synthface.core.errors import ConfigError
 from synthface.data import FaceSet, FaceSetWriter
 from synthface.data.images import decode_image, encode_png
 from synthface.workflows import generate, regenerate, release
+from synthface.workflows.generating import drawing_again
 from synthface.workflows.generating.new_people import DistinctConfig
-from synthface.workflows.releasing import drawing_again
-from synthface.workflows.releasing.comparison import compare_images, told_apart
+from synthface.workflows.releasing.comparison import compare_images, environment_differences
 
 
 def _model(path: Path, n_classes: int) -> Path:
@@ -61,7 +61,9 @@ def test_every_way_to_generate_can_be_repeated_from_the_manifest_alone(
         {"classes": "0"} if identities == "unconditional" else {"classes": "3,0-1", "identities": identities}
     )
     if identities in ("mixed", "sampled"):
-        options |= {"distinct": DistinctConfig(fmr=0), "sample": SampleConfig(8)}
+        options["distinct"] = DistinctConfig(fmr=0)
+    if identities == "sampled":
+        options["sample"] = SampleConfig(8)
     generate.run(
         generate.Options(generator=used, out=tmp_path / "set", per_class=6, psi=0.7, noise_mode=noise_mode, **options)  # type: ignore[arg-type]
     )
@@ -217,9 +219,9 @@ def test_images_beside_a_manifest_alone_are_compared(model: Path, synthetic: Pat
 
 def test_what_is_otherwise_than_then() -> None:
     now = {"torch": "2", "processor": "b", "device": "cpu", "code": "1", "numpy": "2", "pillow": "1", "machine": "m"}
-    assert list(told_apart(now, now)) == []
-    assert list(told_apart(now | {"processor": "a"}, now)) == ["processor was a, here it is b"]
-    assert len(list(told_apart({}, now))) == 1
+    assert list(environment_differences(now, now)) == []
+    assert list(environment_differences(now | {"processor": "a"}, now)) == ["processor was a, here it is b"]
+    assert len(list(environment_differences({}, now))) == 1
 
 
 def test_misuse(model: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

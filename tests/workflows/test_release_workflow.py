@@ -348,7 +348,11 @@ def test_misuse(synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "XMP data already" in capsys.readouterr().err
     assert main([*arguments, "--encoding", "webp"]) == 3
     assert "made otherwise" in capsys.readouterr().err
+    capsys.readouterr()
     assert main(["verify", str(synthetic), "--audit", str(tmp_path)]) == 3
+    assert "has no release.json" in capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "missing"), "--audit", str(tmp_path)]) == 3
+    assert "missing does not exist" in capsys.readouterr().err
 
 
 def test_verify_finds_what_was_tampered_with(

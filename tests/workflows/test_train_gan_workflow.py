@@ -73,7 +73,7 @@ def test_resumed_on_another_number_of_processes_it_is_the_run_on_one(
 ) -> None:
     # Everything that is drawn or averaged over a step takes part; an adaptive p would hardly leave 0 in so few images.
     drawn = ["--training.ada.mode", "fixed", "--training.ada.start", "0.6", "--training.path_length.weight", "2"]
-    drawn += ["--training.transition.end_kimg", "0.1"]
+    drawn += ["--training.transition.end_kimg", "0.1", "--training.cooldown.share", "0"]  # the first half is no end
     length = ["--tick-kimg", "0.032", "--monitor.ticks", "2", *drawn, *more]
     half, whole = ["--kimg", "0.064"], ["--kimg", "0.128"]
     runs = [
@@ -374,3 +374,25 @@ def test_ctrl_c_keeps_every_step(tiny_faceset: Path, tmp_path: Path, devices: st
     assert line["extra"] == "tick"
     subprocess.run(_command(tiny_faceset, run, *length, "--resume"), check=True, capture_output=True, timeout=240)
     assert (run / FILE_NAME).read_bytes() == (tmp_path / "whole" / FILE_NAME).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--training.identity.statistics_weight", "1"], "--training.identity.statistics_weight: without"),
+        (["--training.features.width", "8"], "--training.features.width: without"),
+        (["--training.ada.mode", "none", "--training.ada.start", "0.5"], "--training.ada.start: without"),
+    ],
+)
+def test_settings_of_what_is_off_are_refused_where_a_run_begins(words: list[str], named: str) -> None:
+    arguments = ["--faces", "f", "--out", "o", *words]
+    with pytest.raises(ConfigError, match=named):
+        parse_options("train-gan", train_gan, arguments)
+    assert parse_options("train-gan", train_gan, [*arguments, "--resume"]).resume
+
+
+@pytest.mark.parametrize(
+    "words", [["sface128", "--training.ada.mode", "none"], ["lfw64-features", "--training.features.mode", "off"]]
+)
+def test_what_a_preset_has_may_be_switched_off(words: list[str]) -> None:
+    parse_options("train-gan", train_gan, ["--faces", "f", "--out", "o", "--config", *words])

@@ -99,21 +99,45 @@ def open_source(path: Path, *, flag: str = "SOURCE") -> Source:
     return source
 
 
+def open_labelled(path: Path) -> Source | None:
+    """Return the RecordIO or parquet set at a path: records that say who they show.
+
+    A folder that also holds image files is none: a table beside photos only describes them.
+
+    Raises:
+        DataError: several .rec files, or a damaged ``conversion.json``.
+    """
+    if path.is_dir() and _holds_images(path, "**/*"):
+        return None
+    source = _packed_source(path) if path.is_dir() else _file_source(path)
+    return source if source is not None and source.format in ("recordio", "parquet") else None
+
+
 def _folder_source(root: Path) -> Source | None:
     if (root / INFO).is_file():
         info = FaceSet.load(root).info
         return Source(root, "faceset", (), info["kind"], info["n_images"])
-    told = _conversion(root)
+    if (packed := _packed_source(root)) is not None:
+        return packed
+    if _holds_images(root, "*/*") or _holds_images(root, "*/**/*"):
+        return Source(root, "folders", (), **_conversion(root))
+    return None
+
+
+def _holds_images(root: Path, pattern: str) -> bool:
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in root.glob(pattern))
+
+
+def _packed_source(root: Path) -> Source | None:
+    """Return the set in a folder's .rec, .tar or .parquet files, if it has any."""
     for name, patterns in _PATTERNS.items():
         files = sorted(path for pattern in patterns for path in root.glob(pattern) if path.is_file())
         if name == "recordio" and len(files) > 1:
             raise DataError(f"{root} holds {len(files)} .rec files; name the one that is meant")
         if files:
+            facts = _conversion(root)
             n_rows = count_rows(files) if name == "parquet" else None
-            return Source(root, name, tuple(files), told["kind"], n_rows or told["n_images"], told["sha256"])
-    is_image_folder = any(path.suffix.lower() in IMAGE_SUFFIXES for path in root.glob("*/*"))
-    if is_image_folder or any(path.suffix.lower() in IMAGE_SUFFIXES for path in root.glob("*/**/*")):
-        return Source(root, "folders", (), **told)
+            return Source(root, name, tuple(files), facts["kind"], n_rows or facts["n_images"], facts["sha256"])
     return None
 
 
@@ -127,8 +151,8 @@ _PATTERNS: dict[FormatName, tuple[str, ...]] = {
 def _conversion(root: Path) -> dict[str, Any]:
     """Return what a set written by `synthface convert` says of itself."""
     try:
-        told = json.loads((root / CONVERSION).read_text(encoding="utf-8"))
-        kind, n_images, sha256 = told["kind"], told["n_images"], told["sha256"]
+        facts = json.loads((root / CONVERSION).read_text(encoding="utf-8"))
+        kind, n_images, sha256 = facts["kind"], facts["n_images"], facts["sha256"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {"kind": None, "n_images": None, "sha256": None}
     if kind not in (None, *get_args(Kind)) or not isinstance(n_images, int) or not isinstance(sha256, str):

@@ -41,6 +41,14 @@ class Item:
         except DataError as error:
             raise DataError(f"{printable(self.name)}: {error}") from None
 
+    def require_image(self) -> None:
+        """Refuse what ``header`` cannot read: no image, or a bomb.
+
+        Raises:
+            DataError: as ``header``.
+        """
+        _ = self.header
+
     @cached_property
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the image file, taken once however often it is asked for."""

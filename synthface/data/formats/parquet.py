@@ -59,11 +59,11 @@ def _rows(arrow: ModuleType, file: Path) -> Iterator[tuple[Any, ...]]:
                 if not 0 <= table.metadata.row_group(group).total_byte_size <= _MAX_GROUP_BYTES:
                     raise DataError(f"a row group of more than {_MAX_GROUP_BYTES // 2**30} GB")
                 for batch in table.iter_batches(64, row_groups=[group], columns=columns):
-                    told = [
+                    others = [
                         batch.column(name).to_pylist() if name in columns else [None] * len(batch)
                         for name in ("label", "identity", "metadata")
                     ]
-                    yield from zip(*_images(arrow, batch.column("image")), *told, strict=True)
+                    yield from zip(*_images(arrow, batch.column("image")), *others, strict=True)
     except (arrow.ArrowException, OSError, ValueError, TypeError, LookupError, MemoryError, OverflowError) as error:
         raise DataError(f"no whole parquet file ({' '.join(str(error).split())[:120]})") from None
 

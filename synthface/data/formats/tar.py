@@ -68,8 +68,8 @@ def read_members(stream: IO[bytes], limit: Callable[[str], int | None]) -> Itera
             if kind == _LONG_NAME:
                 long_name = _text(text)
             elif kind == _EXTENDED:
-                told = _extended(text)
-                long_name, long_size = told.get("path", long_name), _size(told.get("size"))
+                entries = _extended(text)
+                long_name, long_size = entries.get("path", long_name), _size(entries.get("size"))
             continue
         name = long_name or _name(head)
         size = 0 if kind in _WITHOUT_DATA else size if long_size is None else long_size
@@ -96,10 +96,10 @@ def _header(stream: IO[bytes]) -> bytes | None:
         return None
     if len(head) < BLOCK:
         raise DataError("no whole tar archive (it ends inside a header)")
-    told = _number(head[_CHECKSUM])
+    checksum = _number(head[_CHECKSUM])
     total = sum(head) - sum(head[_CHECKSUM]) + 8 * 32
     # some old programs add the bytes as signed ones
-    if told != total and told != total - 256 * sum(byte > 127 for byte in head[:148] + head[156:]):
+    if checksum != total and checksum != total - 256 * sum(byte > 127 for byte in head[:148] + head[156:]):
         raise DataError("no whole tar archive (a header with a wrong checksum)")
     return head
 
@@ -130,7 +130,7 @@ def _text(field: bytes) -> str:
 
 def _extended(text: bytes) -> dict[str, str]:
     """Read the records ``LENGTH KEY=VALUE`` of an extended header (POSIX.1-2001, pax)."""
-    told: dict[str, str] = {}
+    entries: dict[str, str] = {}
     while text:
         length, space, _ = text.partition(b" ")
         if not space or not length.isdigit() or len(length) > 6 or not len(length) + 2 <= int(length) <= len(text):
@@ -138,9 +138,9 @@ def _extended(text: bytes) -> dict[str, str]:
         key, equals, value = text[len(length) + 1 : int(length)].removesuffix(b"\n").partition(b"=")
         if not equals or key.startswith(b"GNU.sparse"):
             raise DataError("no whole tar archive (an extended header without value, or a sparse file)")
-        told[_text(key)] = value.decode("utf-8", "surrogateescape")
+        entries[_text(key)] = value.decode("utf-8", "surrogateescape")
         text = text[int(length) :]
-    return told
+    return entries
 
 
 def _size(digits: str | None) -> int | None:

@@ -28,6 +28,7 @@ def psi(z: Tensor, m: int) -> Tensor:
 class AnnealedAngle(nn.Module):
     """phi = (lam z + psi) / (1 + lam), lam = max(lam_min, base (1 + gamma t)^-power) at training step t = 1, 2, ...
 
+    Without annealing (base 0) lam is 0, whatever lam_min.
     The step is a buffer, so that a resumed training goes on at its lambda. With the official SphereFace settings
     lambda falls from 893 to its floor of 5 at step 1659 and never reaches 0.
 
@@ -60,5 +61,7 @@ class AnnealedAngle(nn.Module):
 
     def lam(self) -> Tensor:
         """Return lambda at the present step."""
+        if self.lam_base == 0:
+            return self.step.new_zeros((), dtype=torch.float32)
         t = self.step.float()  # steps are counted exactly up to 2^24; some accelerators have no doubles
         return (self.lam_base * (1 + self.lam_gamma * t) ** -self.lam_power).clamp_min(self.lam_min)

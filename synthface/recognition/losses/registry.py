@@ -68,26 +68,28 @@ class Loss:
         """
         if n_classes < 2:
             raise ConfigError(f"--loss {self.name} needs at least 2 identities, not {n_classes}")
-        known = self._options()
-        self.check_options(
-            {name: value for name, value in options.items() if name not in _FROM_THE_DATA & known.keys()}
-        )
-        return self.make(n_classes, embedding_dim, **options)
+        of_the_data = _FROM_THE_DATA & self._options().keys()
+        chosen = self.checked({name: value for name, value in options.items() if name not in of_the_data})
+        return self.make(n_classes, embedding_dim, **{**options, **chosen})
 
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """Refuse what a user cannot choose; the seed and what the data say are no options.
+    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a user's options as the loss takes them, 4.0 as 4 for a whole number; the data's are not among them.
 
         Raises:
             ConfigError: an option that the loss does not have, or a value it cannot take.
         """
         known = self._options()
-        for name, value in options.items():
+        chosen = {}
+        for name, given in options.items():
             if name not in self.defaults:
                 takes = ", ".join(f"{key}={default}" for key, default in self.defaults.items())
                 raise ConfigError(f"{self.name} has no option {name!r}; it takes {takes or 'none'}")
             hint = known[name].annotation
+            value = int(given) if hint is int and isinstance(given, float) and given.is_integer() else given
             if not _fits(value, hint):
-                raise ConfigError(f"{self.name}: {name} cannot be {value!r}; give {_described(hint)}")
+                raise ConfigError(f"{self.name}: {name} cannot be {given!r}; give {_described(hint)}")
+            chosen[name] = value
+        return chosen
 
     def _options(self) -> Mapping[str, inspect.Parameter]:
         parameters = inspect.signature(self.make, eval_str=True).parameters

@@ -51,9 +51,8 @@ def images_far_from_their_class(
     else:
         first, mine = 0, np.arange(rank, len(labels), world_size)
     side = student.network.config.side
-    if (
-        world_size > 1
-    ):  # each process has moved its batch norms' statistics by its own images; what counts is the first's
+    # Each process has moved its batch norms' statistics by its own images; what counts is the first's.
+    if world_size > 1:
         for buffer in student.network.buffers():
             dist.broadcast(buffer, src=0)
     # A copy: a Recognizer freezes its network.

@@ -4,9 +4,9 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from synthface.recognition.losses.centre_table import CentreTable
 from synthface.recognition.training.augmentation import PRESETS, EpochAugmentation
 from synthface.recognition.training.batches import Batches, MixedBatches, PairBatches, ShuffledBatches
 from synthface.recognition.training.clipping import clip_gradients
+from synthface.recognition.training.config import TrainingConfig
 from synthface.recognition.training.muon import Muon
 from synthface.recognition.training.seeded_masks import draws_masks, seeded_masks
 from synthface.recognition.training.shard_files import shard_of
@@ -25,48 +26,9 @@ from synthface.recognition.training.student import Student
 
 logger = logging.getLogger(__name__)
 
-Strategy = Literal["classification", "transfer", "combined"]
-Optimizer = Literal["sgd", "adamw", "muon"]
 _MAX_GRADIENT_NORM = 5.0  # SFace's; there it bounds the network alone, here its head with it
 _ROUNDING = 1e-9  # a share of the epochs, times the epochs, may come out just below the epoch
 _WARM_UP = 0.05  # share of the training over which the learning rate rises from 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How to train; the defaults are a recipe that worked, not a tuned one.
-
-    Args:
-        epochs: passes over the images.
-        batch: images a step, over all processes together.
-        lr: highest learning rate; without milestones it rises over the first twentieth and then falls along a cosine
-            to 0.
-        optimizer: sgd with momentum, adamw (arXiv 1711.05101) with torch's own betas, or muon (``muon.Muon``) for the
-            network's kernels and Adam for the rest; class centres of which a step sees a sample learn by SGD alone.
-        momentum: of SGD.
-        weight_decay: of convolution and linear weights and class centres; by muon, of the network's kernels alone;
-            other parameters are left free.
-        images_per_class: K of the batches of losses that learn from pairs; others see every image once an epoch.
-        augment: preset of ``augmentation.PRESETS``.
-        milestones: epochs, counted from 0, from which on the learning rate is a tenth of what it was, without a rise
-            at the beginning; none: the rise and the cosine.
-        shares: of the sets of a mixture in every epoch, in proportion; none: every image once.
-        seed: of weights, order and augmentation.
-        minutes: time to train for; where it is shorter than the epochs, the schedule ends with it.
-    """
-
-    epochs: int = 40
-    batch: int = 128
-    lr: float = 0.1
-    optimizer: Optimizer = "sgd"
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    images_per_class: int = 4
-    augment: str = "light"
-    milestones: tuple[int, ...] = ()
-    shares: tuple[float, ...] = ()
-    seed: int = 0
-    minutes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +145,8 @@ class Trainer:
         device = self._fabric.device
         labels = torch.from_numpy(self._data.labels[indices]).to(device)
         teacher = None if self._teacher is None else torch.from_numpy(self._teacher[indices]).to(device)
-        lr = self._config.lr * self._learning_rate_factor(progress)
+        config = self._config
+        lr = config.lr * learning_rate_factor(progress, epochs=config.epochs, milestones=config.milestones)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         attributes = None
@@ -197,14 +160,8 @@ class Trainer:
         clip_gradients(self.student.parameters(), self._tables.values(), _MAX_GRADIENT_NORM)
         self._optimizer.step()
         for part in self._tables.values():
-            part.update(lr=lr, momentum=self._config.momentum, weight_decay=self._config.weight_decay)
+            part.update(lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
         return (losses[0].item(), losses[1].item(), losses[2].item()), lr
-
-    def _learning_rate_factor(self, progress: float) -> float:
-        if not self._config.milestones:
-            return learning_rate_factor(progress)
-        epoch = progress * self._config.epochs + _ROUNDING
-        return float(0.1 ** sum(epoch >= milestone for milestone in self._config.milestones))
 
     @property
     def shards(self) -> dict[str, CentreTable]:
@@ -258,8 +215,17 @@ def epoch_figures(steps: list[Step]) -> dict[str, float]:
     return figures
 
 
-def learning_rate_factor(progress: float) -> float:
-    """Return the learning rate as a share of its highest: a linear rise, then half a cosine down to 0."""
+def learning_rate_factor(progress: float, *, epochs: int = 1, milestones: Sequence[int] = ()) -> float:
+    """Return the learning rate as a share of its highest.
+
+    Args:
+        progress: share of the training that is done.
+        epochs: of the whole training.
+        milestones: epochs, counted from 0, from which on it is a tenth of what it was; none: a linear rise over the
+            first twentieth, then half a cosine down to 0.
+    """
+    if milestones:
+        return float(0.1 ** sum(progress * epochs + _ROUNDING >= milestone for milestone in milestones))
     if progress < _WARM_UP:
         return (progress + 1e-3) / (_WARM_UP + 1e-3)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - _WARM_UP) / (1 - _WARM_UP))))

@@ -24,9 +24,9 @@ def citation(facts: ReleaseFacts) -> bytes:
         value["date-released"] = stated.published
     if stated.url:
         value["url"] = stated.url
-    told = [f"Licence of the data set: {stated.licence}."] if stated.licence else []
+    abstract = [f"Licence of the data set: {stated.licence}."] if stated.licence else []
     if facts.acknowledged:
-        told.append(f"Identity-leakage audit: {words.outcome(facts)}. {words.risk(facts)}")
-    if told:
-        value["abstract"] = " ".join(told)
+        abstract.append(f"Identity-leakage audit: {words.outcome(facts)}. {words.risk(facts)}")
+    if abstract:
+        value["abstract"] = " ".join(abstract)
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=2**16).encode()

@@ -136,13 +136,13 @@ def score_rows(sidecar: Mapping[str, Any] | None) -> list[list[str]]:
 def _model_rows(facts: ReleaseFacts) -> list[tuple[str, str]]:
     generator, unknown = facts.generator, "not recorded"
     training = generator.get("training") or {}
-    told = ", ".join(f"{key} {training[key]}" for key in ("batch", "learning_rate", "r1_gamma") if key in training)
+    settings = ", ".join(f"{key} {training[key]}" for key in ("batch", "learning_rate", "r1_gamma") if key in training)
     seen = generator.get("seen_images")
     return [
         ("Architecture", "class-conditional StyleGAN2-ADA" if training else unknown),
         ("SHA-256 of the weights", f"`{generator['sha256']}`" if "sha256" in generator else unknown),
         ("Images seen in training", f"{seen:,}" if isinstance(seen, int) else unknown),
         ("Training seed", str(generator.get("seed", unknown))),
-        ("Settings", told or unknown),
+        ("Settings", settings or unknown),
         ("Made with", f"synthface-kit {facts.made_by.get('versions', {}).get('synthface-kit', unknown)}"),
     ]

@@ -57,7 +57,7 @@ def check_generator(facesets: FaceSets, generator: Path | None) -> None:
     if generator is None:
         return
     from gan.weights import generator_file
-    from synthface.workflows.releasing.drawing_again import check_recipes
+    from synthface.workflows.generating.drawing_again import check_recipes
 
     try:
         check_recipes(facesets["synthetic"].records, generator_file(generator))

@@ -11,8 +11,8 @@ from synthface.core.seeds import derive_seed
 from synthface.data import FaceRecord
 from synthface.data.images import encode_png
 from synthface.workflows.compute import Compute, launch_fabric
+from synthface.workflows.generating.drawing_again import check_recipes, draw_again
 from synthface.workflows.progress import track
-from synthface.workflows.releasing.drawing_again import check_recipes, draw_again
 
 
 def regenerate(

@@ -1,27 +1,25 @@
 """The folder of a sidecar while it is written: journals that survive a kill, merged and summed up at the end."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.core.atomic import partial_path, write_atomic
+from synthface.core.atomic import partial_path
 from synthface.core.digest_set import DigestSet
-from synthface.core.errors import ConfigError
 from synthface.core.external_sort import sort_lines
 from synthface.core.hashing import canonical_json, sha256_file, sha256_json
-from synthface.core.journal import Journal, iterate_journal
 from synthface.core.run_record import write_json
+from synthface.core.working_folder import claim_folder, clear_working_files, iterate_journals
 from synthface.data import FaceSet
 from synthface.metrics.class_likeness import distribution
 from synthface.report.sidecar_page import sidecar_page
 from synthface.workflows.describing.sidecar import SIDECAR, SUMMARY
 
 SCORES = ("confidence", "yaw", "pitch", "roll", "pose_residual", "sharpness", "contrast", "similarity", "norm")
-_SETTINGS = "settings.json"
 
 
 class SidecarFolder:
@@ -40,19 +38,10 @@ class SidecarFolder:
         self.out = out
         self.record = record
         self.working = partial_path(out)
-        self.working.mkdir(parents=True, exist_ok=True)
-        settings = self.working / _SETTINGS
-        if settings.exists() and json.loads(settings.read_text()) != _key(record):
-            raise ConfigError(
-                f"{self.working} was begun with other settings or inputs; "
-                "repeat those to go on, or remove it to start anew"
-            )
-        if rank == 0 and not settings.exists():
-            write_atomic(settings, json.dumps(_key(record)).encode())
+        self._journal = claim_folder(self.working, _key(record), rank=rank)
         self._done = DigestSet()
-        for line in self._lines():
+        for line in iterate_journals(self.working):
             self._done.add(line["path"])
-        self._journal = Journal(self.working / f"journal-{rank}.jsonl")
 
     def done(self, path: str) -> bool:
         """Say whether an image is described, by this run or an earlier one."""
@@ -71,7 +60,7 @@ class SidecarFolder:
             columns: further scores, [N] in manifest order; NaN where there is none.
         """
         scores = {name: np.full(len(faceset), np.nan) for name in SCORES}
-        pairs = ((line["path"], canonical_json(line)) for line in self._lines())
+        pairs = ((line["path"], canonical_json(line)) for line in iterate_journals(self.working))
         with (self.working / SIDECAR).open("w", encoding="utf-8", newline="\n") as stream:
             # a manifest is sorted by path, as these lines are now
             for row, (record, (path, text)) in enumerate(
@@ -92,14 +81,9 @@ class SidecarFolder:
         }
         write_json(self.working / SUMMARY, summary)
         (self.working / "sidecar.html").write_text(sidecar_page(summary, scores), encoding="utf-8")
-        for file in (*self.working.glob("journal-*.jsonl"), self.working / _SETTINGS):
-            file.unlink()
+        clear_working_files(self.working)
         self.working.rename(self.out)
         return summary
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        for path in sorted(self.working.glob("journal-*.jsonl")):
-            yield from iterate_journal(path)
 
     def close(self) -> None:
         """Close this process's journal; the work so far is kept for the next run."""

@@ -104,10 +104,8 @@ def _protection(
 def table(results: dict[str, Any]) -> str:
     """Return the scores as lines of text."""
     from synthface.report.inversion_page import HEADINGS, realigned_note, score_rows
+    from synthface.report.text_table import aligned
 
-    rows = [HEADINGS, *score_rows(results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    text = "\n".join(lines) + "\n"
+    text = aligned([HEADINGS, *score_rows(results)])
     note = realigned_note(results)
     return text if note is None else f"{text}{note}\n"

@@ -146,8 +146,8 @@ def _audit_problems(audit: Path, release: ReleaseDescription) -> Iterator[str]:
     except AuditError as error:
         yield str(error)
         return
-    told = release.clearance
+    clearance = release.clearance
     if audited_manifest(result) != release.audited_manifest_sha256:
         yield f"--audit {audit} is of other files than these"
-    if sha256_file(audit / RESULT) != told.get("audit_sha256") or result["verdict"] != told.get("verdict"):
-        yield f"--audit {audit} is not the audit that the release names (verdict {told.get('verdict')})"
+    if sha256_file(audit / RESULT) != clearance.get("audit_sha256") or result["verdict"] != clearance.get("verdict"):
+        yield f"--audit {audit} is not the audit that the release names (verdict {clearance.get('verdict')})"

@@ -82,7 +82,7 @@ def summary(n_images: int, differences: list[Difference]) -> dict[str, Any]:
     return facts
 
 
-def told_apart(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+def environment_differences(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
     """Yield what is known to be otherwise than when the set was made.
 
     Args:

@@ -74,17 +74,17 @@ class ReleaseDescription:
         """
         path = root / RELEASE
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
+            document = None
+        if not isinstance(document, dict):
             raise DataError(f"{path} is no description of a release; get or make the release again")
-        wrong = wrong_field(told, _FIELDS)
+        wrong = wrong_field(document, _FIELDS)
         if wrong is not None:
             raise DataError(
                 f"{path} is damaged ('{wrong}' is missing or of another type); get or make the release again"
             )
-        found = cls(**{field.name: told[field.name] for field in fields(cls) if field.name in told})
+        found = cls(**{field.name: document[field.name] for field in fields(cls) if field.name in document})
         if found.format not in get_args(Packing) or found.encoding not in get_args(Encoding):
             raise DataError(f"{path} names a format that this version of synthface does not know")
         manifest = root / "manifest.jsonl"

@@ -12,11 +12,11 @@ from synthface.data import FaceSet
 from synthface.data.faceset import INFO, MANIFEST, FaceRecord, read_manifest
 from synthface.report.release_cards import ReleaseFacts, ReleaseFile, Stated, release_documents
 from synthface.workflows.describing.sidecar import SIDECAR, SUMMARY, Sidecar
+from synthface.workflows.generating.drawing_again import drawn_with
 from synthface.workflows.releasing.clearance import PUBLIC_PAGE, Clearance
 from synthface.workflows.releasing.description import RELEASE, Encoding, Packing, ReleaseDescription
-from synthface.workflows.releasing.drawing_again import drawn_with
 from synthface.workflows.releasing.marked_items import name_before
-from synthface.workflows.releasing.writing import files_below, is_working_file
+from synthface.workflows.releasing.writing import files_below, is_unlisted
 
 _MEDIA_TYPES = {".png": "image/png", ".webp": "image/webp"}
 _NAMES = {"jpeg": "JPEG", "webp": "WebP"}
@@ -130,7 +130,7 @@ def _listed_files(working: Path) -> list[ReleaseFile]:
         ReleaseFile(name, sha256_file(path), path.stat().st_size)
         for path in files_below(working)
         if not (name := path.relative_to(working).as_posix()).startswith("images/")
-        and not is_working_file(name)
+        and not is_unlisted(name)
         and name not in (INFO, "README.md")
     ]
 

@@ -10,8 +10,8 @@ from synthface.data import FaceRecord, FaceSet
 from synthface.data.faceset import INFO, MANIFEST, read_manifest
 from synthface.data.formats import open_source
 from synthface.data.untrusted import safe_name
+from synthface.workflows.generating.drawing_again import drawn_with
 from synthface.workflows.releasing.description import RELEASE, ReleaseDescription
-from synthface.workflows.releasing.drawing_again import drawn_with
 
 
 @dataclass(frozen=True)

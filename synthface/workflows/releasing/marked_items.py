@@ -71,8 +71,8 @@ def signed_item(item: Item, signer: "CredentialSigner | None") -> Item:
 
 def unsigned_sha256(record: FaceRecord) -> str:
     """Return the hash of a released image without its C2PA manifest, which nobody can make twice."""
-    told = (record.processing or {}).get("c2pa")
-    return str(told.get("unsigned_sha256")) if isinstance(told, dict) else record.sha256
+    c2pa = (record.processing or {}).get("c2pa")
+    return str(c2pa.get("unsigned_sha256")) if isinstance(c2pa, dict) else record.sha256
 
 
 def processed_again(item: Item, processing: dict[str, Any]) -> Item:

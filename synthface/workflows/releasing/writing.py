@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from synthface.core.atomic import atomic_folder
 from synthface.core.hashing import canonical_json, sha256_file
 from synthface.core.run_record import write_json
+from synthface.core.working_folder import is_working_file
 from synthface.data import FaceSetWriter
 from synthface.data.faceset import INFO, LEFT_OUT, MANIFEST, read_manifest
 from synthface.data.formats import CONVERSION, ContentSum, Item, open_sink
@@ -55,9 +56,7 @@ def write_faceset(
         for item in items:
             if not writer.done(item.name):
                 released = signed_item(item, signer)
-                line = record_of(released).to_json()
-                path, identity = line.pop("path"), line.pop("identity")
-                writer.add(path, released.content, identity=identity, **line)
+                writer.add_record(record_of(released), released.content)
         writer.finish(closing)
     return True
 
@@ -99,8 +98,8 @@ def write_packed(
             sink.finish()
         finally:
             sink.close()
-        told = {"n_images": total.n_images, "sha256": total.sha256, "kind": record["config"]["kind"]}
-        write_json(working / CONVERSION, told | {"made_by": record})
+        conversion = {"n_images": total.n_images, "sha256": total.sha256, "kind": record["config"]["kind"]}
+        write_json(working / CONVERSION, conversion | {"made_by": record})
         for name, content in documents(working).items():
             (working / name).write_bytes(content)
         (working / SUMS).write_bytes("".join(sum_lines(working, ())).encode())
@@ -110,7 +109,7 @@ def write_packed(
 def _remove_documents(working: Path) -> None:
     """Take out what a run wrote that was killed among the documents: croissant.json lists the files that it finds."""
     for path in working.iterdir():
-        if path.is_file() and path.name not in (INFO, MANIFEST, LEFT_OUT) and not is_working_file(path.name):
+        if path.is_file() and path.name not in (INFO, MANIFEST, LEFT_OUT) and not is_unlisted(path.name):
             path.unlink()
 
 
@@ -129,7 +128,7 @@ def sum_lines(root: Path, leave_out: tuple[str, ...]) -> Iterator[str]:
     """
     for path in files_below(root):
         name = path.relative_to(root).as_posix()
-        if name.split("/")[0] not in leave_out and not is_working_file(name):
+        if name.split("/")[0] not in leave_out and not is_unlisted(name):
             yield f"{sha256_file(path)}  {name}\n"
 
 
@@ -142,6 +141,6 @@ def files_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def is_working_file(name: str) -> bool:
-    """Say whether a file is no part of a release: the sums themselves, and the journals while it is written."""
-    return name in (SUMS, "settings.json") or (name.startswith("journal-") and name.endswith(".jsonl"))
+def is_unlisted(name: str) -> bool:
+    """Say whether SHA256SUMS leaves a file out: the sums themselves, and what is there only while a release grows."""
+    return name == SUMS or is_working_file(name)

@@ -12,6 +12,7 @@ from synthface.core.run_record import run_record, to_json
 from synthface.data import FaceSet
 from synthface.recognition.catalogue import find_weights
 from synthface.recognition.network_config import NetworkConfig
+from synthface.recognition.training.config import TrainingConfig
 from synthface.workflows.progress import decode_bar, track
 from synthface.workflows.training_recognizers.attributes import Attributes, read_attributes
 from synthface.workflows.training_recognizers.sources import parts_of
@@ -56,7 +57,7 @@ def make_record(options: "Options", faceset: FaceSet, others: FaceSet | None) ->
     return run_record("train-recognizer", config, seed=options.seed, inputs=inputs), network
 
 
-def _given(**values: float | None) -> dict[str, float]:
+def _given(**values: float | None) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -65,7 +66,7 @@ def make_trainer(options: "Options", faceset: FaceSet, shape: NetworkConfig, fab
     from synthface.data.image_cache import image_cache
     from synthface.recognition.batch_statistics import with_shared_batch_norms
     from synthface.recognition.training.student import Student
-    from synthface.recognition.training.trainer import Trainer, TrainingConfig, TrainingData
+    from synthface.recognition.training.trainer import Trainer, TrainingData
 
     known = None if options.attributes is None else _attributes(options, options.attributes, faceset)
     dim = shape.embedding_dim
@@ -131,8 +132,7 @@ def _make_head(
     from synthface.recognition.losses.shard import Shard
 
     loss = LOSSES[options.loss]
-    chosen: dict[str, Any] = {**(options.loss_options or {}), **_given(margin=options.margin, scale=options.scale)}
-    loss.check_options(chosen)
+    chosen = loss.checked((options.loss_options or {}) | _given(margin=options.margin, scale=options.scale))
     if loss.takes_class_counts:
         chosen["class_counts"] = np.bincount(faceset.labels).tolist()
     if known is not None:

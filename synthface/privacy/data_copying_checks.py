@@ -1,12 +1,13 @@
 """The checks of gate A6, from one recogniser's view."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthface.privacy.cells import k_means, nearest_cell
-from synthface.privacy.copying import (
+from synthface.privacy.data_copying import (
     MIN_CLUSTERS,
     Calibrated,
     Nearest,
@@ -29,9 +30,9 @@ _DEALT_PEOPLE, _DEALT_PHOTOS, _DEALT_IMAGES = 400, 3000, 2000  # each deal takes
 _ROWS, _COLUMNS = 1024, 8192  # photos compared at once: 40 MB
 
 
-def copying_checks(view: View) -> list[Check]:
+def data_copying_checks(view: View) -> list[Check]:
     """Return C_T, the worst cell, and for the record z without cells and the share of authentic images."""
-    common = {"recognizer": view.recognizer, "n": len(view.synthetic), "unit": "synthetic images"}
+    common: dict[str, Any] = {"recognizer": view.recognizer, "n": len(view.synthetic), "unit": "synthetic images"}
     centres = _place_cells(view)
     fresh, near = view.probe("holdout"), view.near("train")
     synthetic = Nearest(near.nearest_score, nearest_cell(view.synthetic.vectors, centres), view.synthetic.identities)
@@ -50,7 +51,7 @@ def copying_checks(view: View) -> list[Check]:
     ]
 
 
-def _c_t_check(view: View, value: float, calibrated: Calibrated | None, common: dict[str, object]) -> Check:
+def _c_t_check(view: View, value: float, calibrated: Calibrated | None, common: dict[str, Any]) -> Check:
     """Return the check of Meehan's limit, which shows no leak by itself: a set of average faces violates it too."""
     limit = -view.config.copying_z
     need = f"at least {MIN_CLUSTERS} classes and as many hold-out people, to test for data copying"
@@ -66,13 +67,11 @@ def _c_t_check(view: View, value: float, calibrated: Calibrated | None, common: 
         baseline=0.0,
         control=None if calibrated is None else calibrated.mean,
         need="" if value > limit else need,
-        **common,  # type: ignore[arg-type]
+        **common,
     )
 
 
-def _beyond_checks(
-    view: View, z: NDArray[np.float64], calibrated: Calibrated, common: dict[str, object]
-) -> list[Check]:
+def _beyond_checks(view: View, z: NDArray[np.float64], calibrated: Calibrated, common: dict[str, Any]) -> list[Check]:
     """Return the tests that can show a leak: C_T, and each cell, against the same people dealt out at random."""
     alpha = view.config.alpha
     checks = []
@@ -96,32 +95,31 @@ def _beyond_checks(
             threshold=alpha,
             passed=value > alpha,
             p_value=value,
-            **common,  # type: ignore[arg-type]
+            **common,
         )
         for key, statistic, value in checks
     ]
 
 
-def _for_the_record(view: View, z_all: float, common: dict[str, object]) -> list[Check]:
-    reported = {"rule": "reported", "threshold": np.nan, "passed": True, **common}
+def _for_the_record(view: View, z_all: float, common: dict[str, Any]) -> list[Check]:
     near, fresh = view.near("train"), view.near("train", "holdout")
     rows, places = np.unique(np.concatenate([near.nearest_row, fresh.nearest_row]), return_inverse=True)
     spacing = _nearest_other(view.gallery("train"), rows)[places]
     n = len(near.nearest_row)
     return [
-        Check(
+        Check.reported(
             key="z_u",
             statistic="the same z without cells",
             value=z_all,
             baseline=0.0,
-            **reported,  # type: ignore[arg-type]
+            **common,
         ),
-        Check(
+        Check.reported(
             key="authenticity",
             statistic="share of images farther from their nearest training photo than other training people are",
             value=authenticity(near.nearest_score, spacing[:n]),
             control=authenticity(fresh.nearest_score, spacing[n:]),
-            **reported,  # type: ignore[arg-type]
+            **common,
         ),
     ]
 

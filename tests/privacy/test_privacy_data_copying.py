@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 from scipy.cluster.vq import kmeans2, vq
 
-from synthface.privacy import copying
+from synthface.privacy import data_copying
 from synthface.privacy.cells import k_means, nearest_cell
-from synthface.privacy.copying import Nearest, RealPeople, authenticity, c_t, calibrate, cell_z
+from synthface.privacy.data_copying import Nearest, RealPeople, authenticity, c_t, calibrate, cell_z
 from synthface.privacy.rank_test import clustered_area, clustered_z, z_score
 
 
@@ -108,7 +108,7 @@ def test_copying_is_found_among_average_faces():
 
 
 def test_p_values_allow_for_few_deals():
-    result = copying.Calibrated(0.0, 0.0, 0.0, np.zeros(1), n_deals=10)
+    result = data_copying.Calibrated(0.0, 0.0, 0.0, np.zeros(1), n_deals=10)
     assert result.p_values(np.array([-3.0]))[0] == pytest.approx(stats.t.cdf(-3 / np.sqrt(1.1), 9))
 
 
