@@ -102,9 +102,8 @@ def _bench(arguments: argparse.Namespace) -> None:
         )
         sides["official"] = peer.calls()
     phases = [phase for phase in arguments.phases if arguments.p or phase != "augmentation"]
-    seconds = {phase: _measure(phase, sides, arguments.rounds) for phase in phases}
     peak = convolution_peak()
-    report = {
+    report: dict[str, Any] = {
         "size": arguments.size,
         "threads": arguments.threads,
         "micro_batch": arguments.micro_batch,
@@ -113,9 +112,13 @@ def _bench(arguments: argparse.Namespace) -> None:
         "p": arguments.p,
         "torch": torch.__version__,
         "peak_gflops": round(peak / 1e9, 1),
-        "phases": {phase: _row(times, flops[phase], peak) for phase, times in seconds.items()},
+        "phases": {},
     }
-    _print(report)
+    _print_head(report)
+    for phase in phases:
+        row = _row(_measure(phase, sides, arguments.rounds), flops[phase], peak)
+        report["phases"][phase] = row
+        _print_row(phase, row)
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
@@ -236,16 +239,18 @@ def _significant(value: float, digits: int = 3) -> float:
     return round(value, digits - 1 - math.floor(math.log10(value))) if value > 0 else 0.0
 
 
-def _print(report: dict[str, Any]) -> None:
+def _print_head(report: dict[str, Any]) -> None:
     print(f"{report['size']}, {report['threads']} threads, convolution peak {report['peak_gflops']} GFLOP/s")
-    print(f"{'phase':20}{'side':12}{'images/s':>10}{'GFLOP/s':>10}{'of peak':>9}{'ratio':>8}")
-    for phase, row in report["phases"].items():
-        for side in ("synthface", "official"):
-            if side in row:
-                figures = row[side]
-                ratio = f"{row['ratio']:>7.2f}x" if side == "synthface" and "ratio" in row else ""
-                rates = f"{figures['images_per_second']:>10}{figures['gflops']:>10}{figures['share_of_peak']:>9.0%}"
-                print(f"{phase:20}{side:12}{rates}{ratio}")
+    print(f"{'phase':20}{'side':12}{'images/s':>10}{'GFLOP/s':>10}{'of peak':>9}{'ratio':>8}", flush=True)
+
+
+def _print_row(phase: str, row: dict[str, Any]) -> None:
+    for side in ("synthface", "official"):
+        if side in row:
+            figures = row[side]
+            ratio = f"{row['ratio']:>7.2f}x" if side == "synthface" and "ratio" in row else ""
+            rates = f"{figures['images_per_second']:>10}{figures['gflops']:>10}{figures['share_of_peak']:>9.0%}"
+            print(f"{phase:20}{side:12}{rates}{ratio}", flush=True)
 
 
 if __name__ == "__main__":

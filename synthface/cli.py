@@ -112,7 +112,7 @@ def _check_out(command: str, options: Any) -> None:
     """Refuse an --out at which nothing can be written, before the work begins.
 
     Raises:
-        ConfigError: it lies below a file, is one where a folder is written, or has a name that the system refuses, or none.
+        ConfigError: it lies below a file, is one where a folder is written, or has no name that the system takes.
     """
     out = getattr(options, "out", None)
     if out is None:
