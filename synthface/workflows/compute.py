@@ -1,5 +1,6 @@
 """Devices and processes: one Lightning Fabric for training, embedding and generating."""
 
+import atexit
 import logging
 import os
 import warnings
@@ -62,6 +63,8 @@ def launch_fabric(compute: Compute) -> Any:
     if several:
         _share_cores(devices)
     fabric.launch()
+    if several:
+        atexit.register(_end_threads_of_collectives)
     return fabric
 
 
@@ -70,6 +73,19 @@ def is_first_process() -> bool:
     # Read from the environment: starting Fabric just to ask would cost seconds when all comes from the cache.
     ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
     return all(rank == "0" for rank in ranks)
+
+
+def _end_threads_of_collectives() -> None:
+    """Join gloo's threads while there is an interpreter for them.
+
+    Such a thread frees the last collective's tensors, for which it needs Python's lock. If it gets there when the
+    interpreter is being taken down, the process aborts after its work is done: exit code 134, now and then. torch
+    leaves the call to its users, and Lightning makes it for NCCL alone.
+    """
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _share_cores(devices: int) -> None:

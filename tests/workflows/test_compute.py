@@ -1,6 +1,9 @@
 """How processes are started: how long they wait for each other, and which cores they share."""
 
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,3 +48,24 @@ def test_a_process_alone_waits_for_nobody(asked_for: dict[str, Any]) -> None:
     launch_fabric(Compute())
     assert asked_for["strategy"] == "auto"
     assert "share" not in asked_for
+
+
+# A handler registered before the processes are started runs after those that the start registers.
+_TELLS_AT_THE_END = """
+import atexit
+import torch
+from synthface.workflows.compute import Compute, launch_fabric
+
+atexit.register(lambda: print("still together:", torch.distributed.is_initialized()))
+fabric = launch_fabric(Compute(devices=2))
+assert fabric.all_reduce(torch.ones(1), reduce_op="sum") == 2
+"""
+
+
+@pytest.mark.slow
+def test_processes_leave_each_other_before_the_interpreter_goes(tmp_path: Path) -> None:
+    # Otherwise a thread of gloo may want Python's lock when there is none, and the process ends in SIGABRT.
+    script = tmp_path / "tells.py"
+    script.write_text(_TELLS_AT_THE_END)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout.splitlines() == ["still together: False"] * 2
