@@ -6,7 +6,14 @@ which each of the few function names it needs means a harmless stand-in (``stand
 come through; they are checked against our networks layer by layer (``layers``, ``convert``).
 """
 
-from gan.official.convert import import_discriminator, import_generator
+from gan.official.convert import ImportedNetworks, import_discriminator, import_generator, import_networks
 from gan.official.networks import OfficialModule, read_networks
 
-__all__ = ["OfficialModule", "import_discriminator", "import_generator", "read_networks"]
+__all__ = [
+    "ImportedNetworks",
+    "OfficialModule",
+    "import_discriminator",
+    "import_generator",
+    "import_networks",
+    "read_networks",
+]

@@ -1,6 +1,7 @@
 """Official networks to ours: every layer compared, every tensor accounted for."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,26 @@ def import_generator(path: str | Path, which: str = "G_ema") -> Generator:
         WeightsError: no such file or network, or one that computes something else than ours would.
     """
     return generator_from(_pick(path, which), f"{path}: {which}")
+
+
+@dataclass(frozen=True)
+class ImportedNetworks:
+    """What an official pickle leaves to a training: the generator is its own average where it holds one of the two."""
+
+    G_ema: Generator
+    G: Generator
+    D: Discriminator | None
+
+
+def import_networks(path: str | Path) -> ImportedNetworks:
+    """Return all networks of an official pickle; see ``import_generator``."""
+    found = read_networks(Path(path))
+    generators = {name: generator_from(found[name], f"{path}: {name}") for name in ("G_ema", "G") if name in found}
+    if not generators:
+        raise WeightsError(f"{path} holds no generator (it has: {', '.join(sorted(found)) or 'none'})")
+    first = next(iter(generators.values()))
+    D = discriminator_from(found["D"], f"{path}: D") if "D" in found else None
+    return ImportedNetworks(generators.get("G_ema", first), generators.get("G", first), D)
 
 
 def import_discriminator(path: str | Path) -> Discriminator:

@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from gan.config import NetworkConfig
 from gan.networks.build_discriminator import features_mode
+from gan.networks.discriminator import Discriminator
 from gan.networks.generator import Generator
+from gan.training.fitting import (
+    first_difference,
+    fitting_discriminator_state,
+    fitting_generator_state,
+    require_same_generator,
+)
 from gan.training.trainer import GanTrainer
 from synthface.core.errors import ConfigError
 
@@ -18,12 +23,30 @@ def begin_from_generator(trainer: GanTrainer, G: Generator, *, with_classes: boo
     Raises:
         ConfigError: it has other sizes or settings.
     """
-    _require_same_generator(trainer, G.config)
-    if bool(G.n_classes) != bool(trainer.G.n_classes):
-        raise ConfigError(f"--init: that generator has {G.n_classes} classes; the faces have {trainer.G.n_classes}")
-    state = {name: tensor for name, tensor in G.state_dict().items() if with_classes or name != "mapping.embed.weight"}
-    for network in (trainer.G, trainer.G_ema):
-        network.load_state_dict({**network.state_dict(), **state})
+    begin_from_networks(trainer, G_ema=G, G=G, with_classes=with_classes)
+
+
+def begin_from_networks(
+    trainer: GanTrainer, *, G_ema: Generator, G: Generator, D: Discriminator | None = None, with_classes: bool = False
+) -> None:
+    """Take over what another program's training has left; with networks without classes the classes are learnt here.
+
+    Args:
+        trainer: the training that begins.
+        G_ema: the moving average of its generator.
+        G: the generator as it was trained.
+        D: the discriminator; None leaves this training's own.
+        with_classes: the classes of the generators are the people of this training.
+
+    Raises:
+        ConfigError: a network has other sizes or settings.
+    """
+    state_of_d = fitting_discriminator_state(D, trainer.D) if D is not None else None
+    for own, other in ((trainer.G, G), (trainer.G_ema, G_ema)):
+        require_same_generator(own.config, other.config, with_classes=bool(other.n_classes))
+        own.load_state_dict(fitting_generator_state(other, own, with_classes=with_classes))
+    if state_of_d is not None:
+        trainer.D.load_state_dict(state_of_d)
     trainer.average_starts_here = False  # a short half-life would throw away what was averaged before
 
 
@@ -43,7 +66,7 @@ def begin_from_training(
     Raises:
         ConfigError: its networks have other sizes or settings, or its discriminator sees through another recogniser.
     """
-    _require_same_generator(trainer, network)
+    require_same_generator(trainer.G.config, network)
     _require_same_discriminator(trainer, state)
     for name in ("G", "D", "G_ema"):
         getattr(trainer, name).load_state_dict(state[name])
@@ -61,15 +84,6 @@ def begin_from_training(
             part.load_state_dict(state[name])
 
 
-def _require_same_generator(trainer: GanTrainer, other: NetworkConfig) -> None:
-    """Refuse a generator that computes something else; the discriminator alone has a ``group_size``."""
-    own = vars(trainer.G.config)
-    differing = [name for name in own if name != "group_size" and own[name] != getattr(other, name)]
-    if differing:
-        wanted = " ".join(f"--network.{name} {getattr(other, name)}" for name in differing)
-        raise ConfigError(f"--init: that generator has other sizes or settings; give {wanted}")
-
-
 def _require_same_discriminator(trainer: GanTrainer, state: Mapping[str, Any]) -> None:
     """Refuse a discriminator with other parts, one that learnt on another recogniser's maps, and other sizes."""
     features, alone = trainer.config.features, "or its generator.safetensors alone to --init"
@@ -85,17 +99,7 @@ def _require_same_discriminator(trainer: GanTrainer, state: Mapping[str, Any]) -
             f"--training.features.recognizer {features.recognizer}: the discriminator of the run in --init sees "
             f"through another one ({seen_through[:12]}, not {trainer.features_sha256[:12]}); give that, {alone}"
         )
-    differing = _first_difference(state["D"], trainer.D.state_dict())
+    differing = first_difference(state["D"], trainer.D.state_dict())
     if differing:
         flags = "--training.features.finest, channels, width and pixel_share" if mode != "off" else "--network.*"
         raise ConfigError(f"--init: that run's discriminator has other sizes ({differing}); give its {flags}, {alone}")
-
-
-def _first_difference(other: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    """Say which tensor of two states is the first to have another shape, or to be in one of them alone."""
-    shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in (other, own)]
-    for name in dict.fromkeys([*other, *own]):
-        there, here = (held.get(name, "missing") for held in shapes)
-        if there != here:
-            return f"{name}: {there}, here {here}"
-    return ""

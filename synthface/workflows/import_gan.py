@@ -2,8 +2,8 @@
 
 Such a file can execute anything when it is unpickled. Here it is read as data: only tensors, sizes and settings come
 through, each compared with what our own layers compute; whatever else the file asks for ends the import. Networks
-with the default architecture are read, conditional or not, from 8 to 1024 pixels. The model draws in float32. The
-discriminator of a pickle is read from Python only, by gan.official.import_discriminator.
+with the default architecture are read, conditional or not, from 8 to 1024 pixels. The model draws in float32. To go on
+training, give the pickle itself to 'synthface train-gan --init', which takes its discriminator too.
 """
 
 from dataclasses import dataclass, field

@@ -37,6 +37,7 @@ synthface train-gan --faces split/train --out runs/gan --training.transition.end
 synthface train-gan --faces split/train --out runs/fast --config lfw64-features --devices 2
 synthface train-gan --faces split/train --out runs/further --init runs/gan --training.half_from 16 --minutes 120
 synthface train-gan --faces mine --out runs/mine --init runs/gan/generator.safetensors --training.warmup_kimg 2
+synthface train-gan --faces mine --out runs/tuned --init network-snapshot-025000.pkl --network.clamp 256
 synthface train-gan --faces split/train --out runs/sface --config sface128 --kimg 12000 --device cuda --devices 4
 """
 
@@ -52,7 +53,9 @@ class Options(Compute):
             p where it is adaptive, the mean path length and, for the same recogniser, the centres of the identity
             player; any setting but --network.* and --training.features.* may differ. A generator file, or a run on
             other faces, gives the generator alone, without its classes if the faces are others; --training.warmup_kimg
-            2 saves it from a new discriminator. A run that is resumed needs it no more.
+            2 saves it from a new discriminator. An official pickle (.pkl, read as by 'synthface import-gan') gives G, D
+            and G_ema without their classes; from one without classes, such as those of FFHQ, the classes are learnt
+            here. A run that is resumed needs it no more.
         minutes: stop after this much training time, over all resumed parts; 60 where neither this nor kimg is given.
         kimg: stop after this many thousand images.
         resume: go on with the run in --out.
@@ -126,7 +129,6 @@ def run(options: Options) -> None:
     if fabric.broadcast(settings) != settings:
         raise ConfigError("the processes do not begin with the same settings and files; see that all find the same")
     side = options.network.resolution
-    on_first(fabric, (options.out / "samples").mkdir, parents=True, exist_ok=True)
     on_first(fabric, image_cache, faces, side, side, through=decode_bar)
     pixels = image_cache(faces, side, side)
     source = BatchSource(pixels, faces.labels, options.training, options.seed)
@@ -144,6 +146,8 @@ def run(options: Options) -> None:
             begin_from(options.init, trainer, faces)
         elif "init" in origin.inputs:
             trainer.average_starts_here = False  # which no checkpoint says
+        # Made now: a folder that a refusal leaves behind would stand in the way of the next try.
+        on_first(fabric, (options.out / "samples").mkdir, parents=True, exist_ok=True)
         loop = GanLoop(options, trainer, monitor, origin, settings)
         on_first(fabric, write_json, options.out / "run.json", origin.record(options))
         ending = loop.run()

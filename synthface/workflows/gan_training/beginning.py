@@ -1,4 +1,4 @@
-"""What a run with --init begins from: another run's whole training, or a generator alone."""
+"""What a run with --init begins from: another run's whole training, a generator alone, or an official pickle."""
 
 import json
 from pathlib import Path
@@ -18,16 +18,22 @@ def is_under_way(run: Path) -> bool:
 
 
 def begin_from(path: Path, trainer: "GanTrainer", faces: "FaceSet") -> None:
-    """Take over a training or a generator.
+    """Take over a training, a generator, or the networks of an official pickle.
 
     Raises:
         ConfigError: its networks have other sizes or settings.
         WeightsError: it is missing or damaged.
     """
     from gan.training.checkpoint import FILE_NAME, load_trainer_state
-    from gan.training.transfer import begin_from_generator, begin_from_training
+    from gan.training.transfer import begin_from_generator, begin_from_networks, begin_from_training
     from gan.weights import load_generator
 
+    if is_official(path):
+        from gan.official import import_networks
+
+        official = import_networks(path)
+        begin_from_networks(trainer, G_ema=official.G_ema, G=official.G, D=official.D)
+        return
     G, file = load_generator(path), file_to_begin_from(path, faces)
     state = load_trainer_state(path) if file.name == FILE_NAME else None
     if state is not None:
@@ -36,8 +42,13 @@ def begin_from(path: Path, trainer: "GanTrainer", faces: "FaceSet") -> None:
         begin_from_generator(trainer, G, with_classes=_saw(path, faces))
 
 
+def is_official(path: Path) -> bool:
+    """Say whether this is to be read as a pickle of the official code; our own files are none."""
+    return path.suffix == ".pkl"
+
+
 def file_to_begin_from(path: Path, faces: "FaceSet") -> Path:
-    """Return the checkpoint of a run on these faces; the generator of other runs, and of a file that is one.
+    """Return the checkpoint of a run on these faces; the generator of other runs; a file itself.
 
     Raises:
         WeightsError: there is none.
@@ -45,6 +56,8 @@ def file_to_begin_from(path: Path, faces: "FaceSet") -> Path:
     from gan.training.checkpoint import FILE_NAME
     from gan.weights import generator_file
 
+    if is_official(path) and path.is_file():
+        return path
     checkpoint = path / FILE_NAME
     return checkpoint if checkpoint.is_file() and _saw(path, faces) else generator_file(path)
 

@@ -103,11 +103,13 @@ def _read_init(path: Path | None, faces: "FaceSet") -> tuple[str, int] | None:
     """Return hash and images seen of what --init names."""
     from gan.training.checkpoint import FILE_NAME, seen_images_of
     from gan.weights import generator_file, read_header
-    from synthface.workflows.gan_training.beginning import file_to_begin_from
+    from synthface.workflows.gan_training.beginning import file_to_begin_from, is_official
 
     if path is None:
         return None
     file = file_to_begin_from(path, faces)
+    if is_official(file):
+        return sha256_file(file), 0  # it does not say how much it has seen
     info = read_header(generator_file(path))["info"]
     # The checkpoint of a run that is not over may be ahead of its generator.
     ahead = seen_images_of(path) if file.name == FILE_NAME else None
