@@ -13,8 +13,9 @@ from synthface.core.errors import ConfigError
 from synthface.core.heap import keep_freed_memory
 
 # The first process at a barrier waits for the last, which may write the results, evaluate, or have the slower share of
-# a run of days. Lightning's default of half an hour would end such a run. Nor is it needed to notice a process that has
-# died: Fabric, torchrun and SLURM then end the others.
+# a run of days. Lightning's default of half an hour would end such a run. It stays for the start, where a process whose
+# first one has died would try to reach it for as long; later nobody needs it to notice that, since gloo does, and
+# Fabric, torchrun and SLURM end the others.
 _LONGEST_WAIT = timedelta(days=7)
 
 
@@ -48,7 +49,6 @@ def launch_fabric(compute: Compute) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from lightning.fabric import Fabric
-        from lightning.fabric.strategies import DDPStrategy
         from lightning.fabric.utilities.exceptions import MisconfigurationException
     for name in ("lightning.fabric", "lightning.fabric.utilities.distributed", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -56,7 +56,7 @@ def launch_fabric(compute: Compute) -> Any:
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", compute.devices)) if launched_outside else compute.devices
     several = launched_outside or devices * compute.nodes > 1
     try:
-        strategy = DDPStrategy(timeout=_LONGEST_WAIT) if several else "auto"
+        strategy = "ddp" if several else "auto"
         fabric = Fabric(accelerator=compute.device, devices=devices, num_nodes=compute.nodes, strategy=strategy)
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise ConfigError(f"--device {compute.device} with {devices} devices cannot be used here ({error})") from None
@@ -64,6 +64,7 @@ def launch_fabric(compute: Compute) -> Any:
         _share_cores(devices)
     fabric.launch()
     if several:
+        _wait_for_each_other()
         atexit.register(_end_threads_of_collectives)
     return fabric
 
@@ -73,6 +74,13 @@ def is_first_process() -> bool:
     # Read from the environment: starting Fabric just to ask would cost seconds when all comes from the cache.
     ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
     return all(rank == "0" for rank in ranks)
+
+
+def _wait_for_each_other() -> None:
+    import torch.distributed
+
+    if (everyone := torch.distributed.group.WORLD) is not None:
+        everyone.set_timeout(_LONGEST_WAIT)
 
 
 def _end_threads_of_collectives() -> None:
