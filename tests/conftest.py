@@ -3,8 +3,10 @@
 import datetime
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,14 @@ from synthface.data.faceset import Kind
 
 FaceSetMaker = Callable[..., Path]
 _ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_exception_interact(call: pytest.CallInfo[Any], report: Any) -> None:
+    """Show what a command said that a test ran with ``check=True`` or a timeout: its exit code alone tells nothing."""
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, subprocess.CalledProcessError | subprocess.TimeoutExpired) and error.stderr:
+        told = error.stderr if isinstance(error.stderr, str) else error.stderr.decode(errors="replace")
+        report.sections.append(("the command's stderr", told[-4000:]))
 
 
 @pytest.fixture(scope="session")
