@@ -80,6 +80,10 @@ def _is_importing() -> bool:
     return False
 
 
+_NOT_BEGUN = b"\xff" * 8  # in the place of a case's number while a child imports and makes the valid files
+_TO_BEGIN = 20  # times the patience with a case
+
+
 def main() -> int:
     """Run the readers asked for and print a line of JSON each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,12 +118,13 @@ def fuzz(reader: Reader, options: argparse.Namespace) -> dict[str, Any]:
         work, log = Path(name) / "work", Path(name) / "log"
         while start < options.cases:
             current = mmap.mmap(-1, 8)
+            current[:8] = _NOT_BEGUN
             log.unlink(missing_ok=True)
             pid = os.fork()
             if pid == 0:
                 _child(reader, options, work, log, start, current)
             death = _wait(pid, current, 3 * options.seconds)
-            reached = int.from_bytes(current[:8], "little")
+            reached = start if current[:8] == _NOT_BEGUN else int.from_bytes(current[:8], "little")
             for line in log.read_text().splitlines() if log.exists() else ():
                 entry = json.loads(line)
                 counts.update(entry["counts"])
@@ -146,7 +151,7 @@ def _wait(pid: int, current: mmap.mmap, patience: float) -> str | None:
             return None if code == 0 else f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if current[:8] != last:
             last, since = current[:8], time.monotonic()
-        elif time.monotonic() - since > patience:
+        elif time.monotonic() - since > patience * (_TO_BEGIN if last == _NOT_BEGUN else 1):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             return "hang"

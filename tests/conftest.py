@@ -10,12 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from synthface.data import FaceSetWriter
 from synthface.data.faceset import Kind
 
 FaceSetMaker = Callable[..., Path]
 _ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples in every run, however slow the machine: a test that fails by chance is believed by nobody.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 
 def pytest_exception_interact(call: pytest.CallInfo[Any], report: Any) -> None:
@@ -38,8 +45,7 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test away from the user's cache, and let named recognisers be found."""
-    if "SYNTHFACE_CACHE" not in os.environ:
-        monkeypatch.setenv("SYNTHFACE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("SYNTHFACE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     models = Path(os.environ.get("SYNTHFACE_SHARED", _ROOT.parent / "shared")) / "models"
     if models.is_dir() and "SYNTHFACE_MODELS" not in os.environ:
         monkeypatch.setenv("SYNTHFACE_MODELS", str(models))

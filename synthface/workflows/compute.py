@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import time
 import warnings
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +18,8 @@ from synthface.core.heap import keep_freed_memory
 # first one has died would try to reach it for as long; later nobody needs it to notice that, since gloo does, and
 # Fabric, torchrun and SLURM end the others.
 _LONGEST_WAIT = timedelta(days=7)
+_FIRST_PROCESS = "SYNTHFACE_FIRST_PROCESS"  # its number, for those that Fabric starts for it
+_SECONDS_TO_LEAVE = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +65,13 @@ def launch_fabric(compute: Compute) -> Any:
         raise ConfigError(f"--device {compute.device} with {devices} devices cannot be used here ({error})") from None
     if several:
         _share_cores(devices)
+        if not launched_outside:
+            os.environ[_FIRST_PROCESS] = str(os.getpid())
     fabric.launch()
     if several:
         _wait_for_each_other()
-        atexit.register(_end_threads_of_collectives)
+        atexit.register(_leave_after_the_first)
+        atexit.register(_end_threads_of_collectives)  # the last to be registered is the first to be called
     return fabric
 
 
@@ -94,6 +100,17 @@ def _end_threads_of_collectives() -> None:
 
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _leave_after_the_first() -> None:
+    """Let the process that the user started end before those that Fabric started for it.
+
+    Fabric looks every few seconds whether one of them has ended in an error, and then kills the first: when all were
+    about to end in the same error, or by the same Ctrl-C, it would not come to say so, nor return its exit code.
+    """
+    deadline = time.monotonic() + _SECONDS_TO_LEAVE
+    while os.environ.get(_FIRST_PROCESS) == str(os.getppid()) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _share_cores(devices: int) -> None:

@@ -257,7 +257,7 @@ def test_two_processes_invert_and_judge_as_one_does(
         [sys.executable, "-m", "synthface", *common, "--devices", "2", "--out", str(tmp_path / "two")],
         check=True,
         env={**os.environ, "SYNTHFACE_CACHE": str(tmp_path / "another"), "OMP_NUM_THREADS": "1"},
-        timeout=240,
+        timeout=1200,
     )
     one, two = (FaceSet.load(tmp_path / name) for name in ("one", "two"))
     assert one.manifest_sha256 == two.manifest_sha256

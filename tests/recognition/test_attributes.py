@@ -139,7 +139,7 @@ def test_unlabelled_images_are_left_out_of_the_mean_in_any_number_of_processes(t
     workers = [context.Process(target=_worker, args=(rank, tmp_path / "store", queue)) for rank in range(2)]
     for worker in workers:
         worker.start()
-    mean = sum(queue.get(timeout=120) for _ in workers) / 2  # what DDP does
+    mean = sum(queue.get(timeout=1200) for _ in workers) / 2  # what DDP does
     for worker in workers:
         worker.join(30)
     np.testing.assert_allclose(mean, _gradients(0, 1), rtol=1e-6, atol=1e-9)

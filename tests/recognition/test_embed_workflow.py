@@ -139,7 +139,7 @@ def test_two_processes_write_the_same_bytes(make_faceset, weights_file, tmp_path
             [sys.executable, "-m", "synthface", *arguments, "--devices", devices],
             check=True,
             env=environment,
-            timeout=240,
+            timeout=1200,
         )
         written.append(out.read_bytes())
     assert written[0] == written[1]

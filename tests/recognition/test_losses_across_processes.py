@@ -47,7 +47,7 @@ def test_buffers_do_not_depend_on_the_number_of_processes(tmp_path):
     workers = [context.Process(target=_worker, args=(rank, tmp_path / "store", queue)) for rank in range(2)]
     for worker in workers:
         worker.start()
-    states = dict(queue.get(timeout=120) for _ in workers)
+    states = dict(queue.get(timeout=1200) for _ in workers)
     for worker in workers:
         worker.join(30)
     for name, options in CASES.items():

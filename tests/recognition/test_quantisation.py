@@ -282,7 +282,7 @@ def test_all_processes_watch_one_range(tmp_path):
     workers = [context.Process(target=_watch, args=(rank, tmp_path / "store", queue)) for rank in range(2)]
     for worker in workers:
         worker.start()
-    seen = [queue.get(timeout=120) for _ in workers]
+    seen = [queue.get(timeout=1200) for _ in workers]
     for worker in workers:
         worker.join(30)
     assert seen == [(-2.0, 6.0, 2)] * 2  # those of the second one's values

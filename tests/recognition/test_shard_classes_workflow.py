@@ -93,7 +93,7 @@ def test_a_run_of_one_process_is_finished_by_two(make_faceset, tmp_path, monkeyp
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1200,
         check=False,
     )
     assert done.returncode == 0, done.stderr

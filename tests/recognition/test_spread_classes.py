@@ -100,7 +100,7 @@ def two_processes(tmp_path_factory):
     workers = [context.Process(target=_worker, args=(rank, address, queue)) for rank in range(2)]
     for worker in workers:
         worker.start()
-    results = dict(queue.get(timeout=120) for _ in workers)
+    results = dict(queue.get(timeout=1200) for _ in workers)
     for worker in workers:
         worker.join(30)
     return results

@@ -37,7 +37,7 @@ class Browser:
         self._number = 0
         self.session: str | None = None
         self.problems: list[Any] = []
-        target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
+        target = self.call("Target.createTarget", url="about:blank")  # the browser's own may not be there yet
         self.session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
@@ -69,7 +69,7 @@ class Browser:
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=address)
         asked = {"expression": ready, "returnByValue": True}
-        for _ in range(600):
+        for _ in range(6_000):
             if self.call("Runtime.evaluate", **asked)["result"].get("value"):
                 return
             time.sleep(0.05)
@@ -102,4 +102,8 @@ class Browser:
         os.close(self._out)
         os.close(self._in)
         self._process.terminate()
-        self._process.wait(timeout=20)
+        try:
+            self._process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

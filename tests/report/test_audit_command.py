@@ -77,7 +77,7 @@ def test_two_processes_write_what_one_writes(tmp_path):
         command += ["--devices", n, "--out", tmp_path / f"out{n}"]
         environment = {"SYNTHFACE_CACHE": str(tmp_path / f"cache{n}"), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
-            [*map(str, command)], capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
+            [*map(str, command)], capture_output=True, text=True, timeout=1200, env={**os.environ, **environment}
         )
         assert done.returncode == 2, done.stderr
     first, second = ((tmp_path / f"out{n}" / "audit.json").read_bytes() for n in (1, 2))

@@ -26,6 +26,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr("lightning.fabric.Fabric", Recorder)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("SYNTHFACE_FIRST_PROCESS", "")  # which a launch sets: put back at the end
     monkeypatch.setattr(compute, "available_cores", lambda: 6)
     monkeypatch.setattr(torch, "set_num_threads", lambda n: asked.update(share=n))
     return asked
@@ -63,5 +64,28 @@ def test_processes_wait_for_each_other_and_leave_before_the_interpreter_goes(tmp
     # Otherwise a thread of gloo may want Python's lock when there is none, and the process ends in SIGABRT.
     script = tmp_path / "tells.py"
     script.write_text(_TELLS_AT_THE_END)
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=1200, check=True)
     assert ended.stdout.split() == ["together", "at", "the", "end:", "False"] * 2
+
+
+_FIRST_IS_SLOW_TO_END = """
+import atexit
+import sys
+import time
+from synthface.workflows.compute import Compute, launch_fabric
+
+fabric = launch_fabric(Compute(devices=2))
+fabric.barrier()
+if fabric.global_rank == 0:
+    atexit.register(time.sleep, 7)
+sys.exit(3)
+"""
+
+
+@pytest.mark.slow
+def test_a_first_process_that_is_slow_to_end_returns_its_own_exit_code(tmp_path: Path) -> None:
+    # Fabric looks every five seconds whether another has ended in an error, and then kills the first.
+    script = tmp_path / "slow_to_end.py"
+    script.write_text(_FIRST_IS_SLOW_TO_END)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=1200)
+    assert ended.returncode == 3, ended.stderr

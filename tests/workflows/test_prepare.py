@@ -300,7 +300,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     seen = 0
     for _ in range(2):  # killed twice, the second time a good deal further on
         process = start(str(photos), "--out", str(stopped))
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 1200
         while n_lines(journal) < seen + 40 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)

@@ -43,10 +43,10 @@ def _metrics(run: Path) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_killed_and_resumed_it_is_the_uninterrupted_run(tiny_faceset: Path, tmp_path: Path) -> None:
     length = ["--kimg", "1.6", "--tick-kimg", "0.16", "--snapshot-ticks", "4"]
-    subprocess.run(_command(tiny_faceset, tmp_path / "whole", *length), check=True, capture_output=True, timeout=240)
+    subprocess.run(_command(tiny_faceset, tmp_path / "whole", *length), check=True, capture_output=True, timeout=1200)
     process = subprocess.Popen(_command(tiny_faceset, tmp_path / "killed", *length), stderr=subprocess.DEVNULL)
     metrics = tmp_path / "killed" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 1200
     while time.monotonic() < deadline and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 3):
         time.sleep(0.01)
     assert process.poll() is None, "it ended before it could be killed"
@@ -55,7 +55,7 @@ def test_killed_and_resumed_it_is_the_uninterrupted_run(tiny_faceset: Path, tmp_
     with metrics.open("ab") as stream:
         stream.write(b'{"step": 99999, "torn')
     resume = _command(tiny_faceset, tmp_path / "killed", *length, "--resume")
-    subprocess.run(resume, check=True, capture_output=True, timeout=240)
+    subprocess.run(resume, check=True, capture_output=True, timeout=1200)
     assert len(_metrics(tmp_path / "whole")) == 10
     assert _metrics(tmp_path / "killed") == _metrics(tmp_path / "whole")
     generators = [(tmp_path / run / "generator.safetensors").read_bytes() for run in ("killed", "whole")]
@@ -82,7 +82,7 @@ def test_resumed_on_another_number_of_processes_it_is_the_run_on_one(
         _command(tiny_faceset, tmp_path / "changed", *length, *whole, "--resume", "--devices", then),
     ]
     for command in runs:
-        subprocess.run(command, check=True, capture_output=True, timeout=240)
+        subprocess.run(command, check=True, capture_output=True, timeout=1200)
     one, changed = _metrics(tmp_path / "one"), _metrics(tmp_path / "changed")
     assert len(one) == len(changed) == 4
     for alone, shared in zip(one, changed, strict=True):
@@ -104,7 +104,7 @@ def test_resumed_on_another_number_of_processes_it_is_the_run_on_one(
 def test_a_failure_on_two_processes_ends_in_one_line(tiny_faceset: Path, tmp_path: Path) -> None:
     command = _command(tiny_faceset, tmp_path / "run", "--kimg", "0.1", "--devices", "2", "--health.max_rollbacks", "1")
     command += ["--training.learning_rate", "1e30"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert result.returncode == 3
     assert "Traceback" not in result.stderr
     assert "training failed (not-finite)" in result.stderr
@@ -356,15 +356,14 @@ def test_a_run_that_did_not_end_goes_on_with_resume_where_there_is_one(tmp_path:
 def test_ctrl_c_keeps_every_step(tiny_faceset: Path, tmp_path: Path, devices: str) -> None:
     # A tick that never ends: what is kept is kept by the interruption.
     length = ["--kimg", "1.6", "--tick-kimg", "100", "--monitor.ticks", "0", "--devices", devices]
-    subprocess.run(_command(tiny_faceset, tmp_path / "whole", *length), check=True, capture_output=True, timeout=240)
+    subprocess.run(_command(tiny_faceset, tmp_path / "whole", *length), check=True, capture_output=True, timeout=1200)
     run = tmp_path / "run"
     process = subprocess.Popen(_command(tiny_faceset, run, *length), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 1200
     while time.monotonic() < deadline and not (run / "checkpoint-good.pt").exists():
         time.sleep(0.01)
-    time.sleep(0.5)
     os.kill(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=1200)
     assert process.returncode == 130
     assert told.splitlines()[-1].endswith(
         "interrupted; run the same command again with --resume to go on where it stopped"
@@ -372,7 +371,7 @@ def test_ctrl_c_keeps_every_step(tiny_faceset: Path, tmp_path: Path, devices: st
     (line,) = _metrics(run)
     assert 0 < line["seen_images"] < 1600
     assert line["extra"] == "tick"
-    subprocess.run(_command(tiny_faceset, run, *length, "--resume"), check=True, capture_output=True, timeout=240)
+    subprocess.run(_command(tiny_faceset, run, *length, "--resume"), check=True, capture_output=True, timeout=1200)
     assert (run / FILE_NAME).read_bytes() == (tmp_path / "whole" / FILE_NAME).read_bytes()
 
 
