@@ -34,6 +34,8 @@ from fuzz_damage import damaged
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = "outside.png"  # a valid image beside the case's folder, which no reader may open
+_NOT_BEGUN = b"\xff" * 8  # in the place of a case's number while a child imports and makes the valid files
+_TO_BEGIN = 20  # times the patience with a case
 _FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "os.remove",
               "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.chmod", "shutil.rmtree",
               "pickle.find_class", "ctypes.dlopen", "exec")  # fmt: skip
@@ -78,10 +80,6 @@ def _is_importing() -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-_NOT_BEGUN = b"\xff" * 8  # in the place of a case's number while a child imports and makes the valid files
-_TO_BEGIN = 20  # times the patience with a case
 
 
 def main() -> int:

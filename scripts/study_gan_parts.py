@@ -60,11 +60,12 @@ def _measured(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
     synthface("train-gan", "--faces", arguments.faces, "--out", run, *length, *settings, *begun)
     synthface("generate", "--generator", run, "--classes", "0-299", "--out", faces)
     synthface("measure", faces, "--beside", arguments.faces, "--recognizers", *RECOGNIZERS, "--out", measured)
-    measure, last = read_json(measured / "measure.json"), (run / "metrics.jsonl").read_text().splitlines()[-1]
+    measure = read_json(measured / "measure.json")
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     return {
         "settings": ARMS[arm],
-        "seen_images": json.loads(last)["seen_images"],
-        "seconds": json.loads(last)["seconds"],
+        "seen_images": last["seen_images"],
+        "seconds": last["seconds"],
         "generator": read_header(run / "generator.safetensors")["info"],
         "recognizers": {name: measure["recognizers"][name] for name in RECOGNIZERS},
         "made_by": measure["made_by"],

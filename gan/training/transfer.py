@@ -29,7 +29,7 @@ def begin_from_generator(trainer: GanTrainer, G: Generator, *, with_classes: boo
 def begin_from_networks(
     trainer: GanTrainer, *, G_ema: Generator, G: Generator, D: Discriminator | None = None, with_classes: bool = False
 ) -> None:
-    """Take over what another program's training has left; with networks without classes the classes are learnt here.
+    """Take over the networks of another training; where they have no classes, these are learnt here.
 
     Args:
         trainer: the training that begins.
@@ -41,12 +41,12 @@ def begin_from_networks(
     Raises:
         ConfigError: a network has other sizes or settings.
     """
-    state_of_d = fitting_discriminator_state(D, trainer.D) if D is not None else None
+    for other in (G_ema, G):  # before the discriminator, whose refusal does not say which sizes to give
+        require_same_generator(trainer.G.config, other.config, with_classes=bool(other.n_classes))
+    if D is not None:
+        trainer.D.load_state_dict(fitting_discriminator_state(D, trainer.D))
     for own, other in ((trainer.G, G), (trainer.G_ema, G_ema)):
-        require_same_generator(own.config, other.config, with_classes=bool(other.n_classes))
         own.load_state_dict(fitting_generator_state(other, own, with_classes=with_classes))
-    if state_of_d is not None:
-        trainer.D.load_state_dict(state_of_d)
     trainer.average_starts_here = False  # a short half-life would throw away what was averaged before
 
 

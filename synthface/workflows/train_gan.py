@@ -37,7 +37,7 @@ synthface train-gan --faces split/train --out runs/gan --training.transition.end
 synthface train-gan --faces split/train --out runs/fast --config lfw64-features --devices 2
 synthface train-gan --faces split/train --out runs/further --init runs/gan --training.half_from 16 --minutes 120
 synthface train-gan --faces mine --out runs/mine --init runs/gan/generator.safetensors --training.warmup_kimg 2
-synthface train-gan --faces mine --out runs/tuned --init network-snapshot-025000.pkl --network.clamp 256
+synthface train-gan --faces mine --out runs/tuned --init network-snapshot-025000.pkl
 synthface train-gan --faces split/train --out runs/sface --config sface128 --kimg 12000 --device cuda --devices 4
 """
 
@@ -55,7 +55,7 @@ class Options(Compute):
             other faces, gives the generator alone, without its classes if the faces are others; --training.warmup_kimg
             2 saves it from a new discriminator. An official pickle (.pkl, read as by 'synthface import-gan') gives G, D
             and G_ema without their classes; from one without classes, such as those of FFHQ, the classes are learnt
-            here. A run that is resumed needs it no more.
+            here. Other sizes are refused with the --network.* to give. A run that is resumed needs it no more.
         minutes: stop after this much training time, over all resumed parts; 60 where neither this nor kimg is given.
         kimg: stop after this many thousand images.
         resume: go on with the run in --out.

@@ -156,6 +156,9 @@ def test_the_command_refuses_what_a_pickle_has_no_part_for(
     command = ["train-gan", "--faces", str(tiny_faceset), "--out", str(tmp_path / "run"), *FLAGS]
     assert main([*command, "--init", str(tmp_path / "missing.pkl")]) == 3
     assert "missing.pkl does not exist" in capsys.readouterr().err
+    wide = [*command, "--init", str(_pickle(tmp_path, 0)), "--network.clamp", "256", "--network.channel_max", "8"]
+    assert main(wide) == 3  # of both networks, the one that can say what to give
+    assert "give --network.channel_base 48 --network.channel_max 6" in capsys.readouterr().err
     beside = ["--network.clamp", "256", "--training.features.mode", "beside"]
     assert main([*command, "--init", str(_pickle(tmp_path, 0)), *beside]) == 3
     assert "from_rgb.weight: (6, 3, 1, 1), here missing" in capsys.readouterr().err
