@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan.networks.activation import SLOPE, SQRT2
-from gan.networks.resample import upsample_blur
+from gan.networks.resample import upsample_blur, upsample_image
 from gan.networks.synthesis import StyledConvolution, Synthesis
 from gan.sampling import winograd
 
@@ -39,7 +39,7 @@ class FrozenSynthesis:
                 x = self.layers[index](x, ws[:, index], shifts[index])
                 index += 1
             colours = block.to_rgb(x, ws[:, index])
-            image = colours if image is None else colours.add_(_double(image))
+            image = colours if image is None else colours.add_(upsample_image(image))
         assert image is not None
         return image
 
@@ -53,24 +53,21 @@ class _FrozenConvolution:
         self.energy = weight.square().sum(dim=(2, 3)).t().contiguous()
         self.affine = layer.affine.weight * layer.affine.weight_gain, layer.affine.bias * layer.affine.bias_gain
         is_fast = not layer.up and winograd.pays(weight, layer.noise_const.shape[-1])
-        self.kernel = winograd.transform_weight(weight) if is_fast else None
+        self.winograd_kernel = winograd.transform_weight(weight) if is_fast else None
+        # As the transposed convolution wants it; it would be brought into this order at every call.
+        self.up_kernel = weight.transpose(0, 1).contiguous(memory_format=torch.channels_last) if layer.up else None
 
     def __call__(self, x: Tensor, w: Tensor, shift: Tensor) -> Tensor:
         """As the layer's own ``forward``; overwrites ``x``."""
         layer = self.layer
         styles = F.linear(w, *self.affine)
         x.mul_(styles[:, :, None, None])
-        if self.kernel is not None:
-            x = winograd.convolve(x, self.kernel)
-        elif layer.up:
-            x = upsample_blur(F.conv_transpose2d(x, layer.weight.transpose(0, 1), stride=2))
+        if self.winograd_kernel is not None:
+            x = winograd.convolve(x, self.winograd_kernel)
+        elif self.up_kernel is not None:
+            x = upsample_blur(F.conv_transpose2d(x, self.up_kernel, stride=2))
         else:
             x = F.conv2d(x, layer.weight, padding=1)
         scale = (styles.square() @ self.energy + 1e-8).rsqrt_().mul_(SQRT2)
         x = F.leaky_relu_(torch.addcmul(shift, x, scale[:, :, None, None], out=x), SLOPE)
         return x.clamp_(-layer.clamp, layer.clamp) if layer.clamp else x
-
-
-def _double(image: Tensor) -> Tensor:
-    """Double the resolution as ``upsample_image`` does: between samples and zeros, its filter is the bilinear one."""
-    return F.interpolate(F.pad(image, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")[:, :, 2:-2, 2:-2]
