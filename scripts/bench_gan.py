@@ -2,6 +2,7 @@
 
     python scripts/bench_gan.py --size small
     python scripts/bench_gan.py --size large --official ~/stylegan2-ada-pytorch --json bench.json
+    python scripts/bench_gan.py --size sface128 --phases sampling --rounds 2
     python scripts/bench_gan.py --official ~/stylegan2-ada-pytorch --half-from 16    # our training in bfloat16
     python scripts/bench_gan.py --phases training --micro-batch 8 --no-compile       # micro-batches side by side
     python scripts/bench_gan.py --half-from 16 --features beside --phases training   # preset lfw64-features
@@ -42,6 +43,9 @@ from synthface.workflows.gan_training.feature_network import frozen_features
 SIZES = {
     "small": NetworkConfig(channel_base=2048, channel_max=128),
     "large": NetworkConfig(channel_base=8192, channel_max=512),
+    "sface128": NetworkConfig(  # the networks of that preset
+        resolution=128, z_dim=512, w_dim=512, channel_base=16384, channel_max=512, class_scale=0.0, clamp=256.0
+    ),
 }
 CLASSES = 1000
 BATCH = 16

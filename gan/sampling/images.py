@@ -80,7 +80,7 @@ class Sampler:
         G, padded = self.G, [*requests, *[requests[-1]] * (MICRO_BATCH - len(requests))]
         device = G.synthesis.blocks[0].const.device
         seeds = [request.seed for request in padded]
-        noise = None
+        noise: list[Tensor] = []
         if self.is_random:
             noise = [image.to(device) for image in draw_noise(seeds, G.synthesis.noise_resolutions)]
         w = G.mapping(draw_z(seeds, G.z_dim).to(device), class_mixture(G, [request.code for request in padded]))

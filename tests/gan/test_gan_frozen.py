@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from gan.config import NetworkConfig
 from gan.networks.generator import Generator
-from gan.sampling import winograd
+from gan.sampling import frozen_synthesis, winograd
 from gan.sampling.frozen_synthesis import FrozenSynthesis
 from gan.sampling.images import ImageRequest, Sampler, draw_noise
 
@@ -81,15 +81,20 @@ def wide(request: pytest.FixtureRequest, narrow_vectors: None) -> Generator:
     return G
 
 
+@pytest.mark.parametrize("at_once", [2**22, 3 * 40 * 16 * 16 * 4], ids=["together", "in groups"])
 @pytest.mark.parametrize("mode", ["const", "none", "random"])
-def test_frozen_draws_the_same_images(wide: Generator, mode: str) -> None:
+def test_frozen_draws_the_same_images(
+    wide: Generator, mode: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen_synthesis, "_AT_ONCE", at_once)
     ws = _random(4, wide.synthesis.n_w, 8)
     fixed = wide.synthesis.constant_noise() if mode == "const" else None
-    noise = draw_noise([5, 6, 7, 8], wide.synthesis.noise_resolutions) if mode == "random" else fixed
-    expected = wide.synthesis(ws, noise)
+    drawn = draw_noise([5, 6, 7, 8], wide.synthesis.noise_resolutions) if mode == "random" else []
+    expected = wide.synthesis(ws, drawn or fixed)
     with torch.inference_mode():
         frozen = FrozenSynthesis(wide.synthesis, fixed)
-        images, again = (frozen(ws, noise if mode == "random" else None) for _ in range(2))
+        assert frozen.blocks[-1].at_once == (3 if at_once < 2**22 else 102)
+        images, again = (frozen(ws, drawn) for _ in range(2))
     torch.testing.assert_close(images, expected, atol=2e-5 * float(expected.abs().max()), rtol=0)
     assert torch.equal(images, again)  # what is overwritten belongs to the call
 
