@@ -122,7 +122,7 @@ def spoil(synthetic: FaceSet, train: FaceSet, arguments: argparse.Namespace) -> 
 
 
 def told(folder: Path) -> dict[str, Any]:
-    """Return what an audit said, without names."""
+    """Return what an audit said, without names of people or files."""
     result = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
     outcome = {True: "passed", False: "failed", None: "undecided"}
     return {
@@ -134,7 +134,14 @@ def told(folder: Path) -> dict[str, Any]:
         "flagged_classes": len(result["flagged"]),
         "flagged_images": len(result["flagged_images"]),
         "gates": {name: outcome[gate["passed"]] for name, gate in result["gates"].items() if gate["applicable"]},
+        "residual_risk_intervals": measured(result["gates"]["A2"], "residual_risk", "interval"),
+        "hub_shares": measured(result["gates"]["V5"], "normed_hub_share", "value"),
     }
+
+
+def measured(gate: dict[str, Any], key: str, field: str) -> dict[str, Any]:
+    """Return a field of the gate's checks of that key, for each recogniser."""
+    return {check["recognizer"]: check[field] for check in gate["checks"] if check["key"] == key}
 
 
 def counts(spoiled: FaceSet, cleaned: FaceSet, replaced: set[str]) -> dict[str, Any]:
