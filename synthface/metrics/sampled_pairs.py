@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthface.core.seeds import numpy_generator
 from synthface.metrics.verification_summary import ScoredPairs
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 _MAX_NON_MATED = 1_000_000
+_FEWEST_SHIFTS = 32
 _BLOCK = 16_384  # pairs whose vectors are gathered at a time
 
 
@@ -77,15 +79,20 @@ def _mated_rows(names: NDArray[np.generic]) -> Iterator[tuple[Rows, Rows]]:
 
 
 def _non_mated_rows(names: NDArray[np.generic], max_non_mated: int) -> Iterator[tuple[Rows, Rows]]:
-    """Yield non-mated pairs: each row with row + s, for evenly spaced shifts s.
+    """Yield non-mated pairs: rows with row + s, for evenly spaced shifts s.
 
-    So every row takes part alike and the choice is the same each time. With all shifts up to N/2, which is what small
-    sets get, that is every pair once.
+    With all shifts up to N/2, which is what small sets get, that is every pair once; with fewer every row takes part
+    alike. Of so many rows that a few shifts would use up the pairs, each shift takes some at random, always the same:
+    sets are sorted by identity, and the first shift alone would only compare neighbours.
     """
     n = len(names)
-    n_shifts = min(n // 2, max(1, max_non_mated // max(n, 1)))
-    for shift in np.unique(np.linspace(1, n // 2, n_shifts).astype(int)):
+    n_shifts = min(n // 2, max(_FEWEST_SHIFTS, max_non_mated // max(n, 1)))
+    per_shift = max(1, max_non_mated // max(n_shifts, 1))
+    for shift in np.unique(np.linspace(1, n // 2, n_shifts).astype(int)).tolist():
         rows = np.arange(n // 2 if 2 * shift == n else n)  # halfway round, a pair would come up from both its ends
+        if per_shift < len(rows):
+            some = numpy_generator(0, "non-mated rows", shift).choice(len(rows), per_shift, replace=False)
+            rows = np.sort(some)
         others = (rows + shift) % n
         differ = names[rows] != names[others]
         yield rows[differ], others[differ]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.metrics.verification import allowed_false_matches
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.permutation import hypergeometric_tail, mean_difference_null, p_value
 from synthface.privacy.verdict import Check, Interval
@@ -41,7 +42,7 @@ def residual_risk(
     train: Scores, holdout: Scores, *, at: float, confidence: float, bootstraps: int, rng: np.random.Generator
 ) -> ResidualRisk:
     """Measure the residual risk at the level that a share ``at`` of the hold-out exceeds."""
-    above = int(at * len(holdout))  # hold-out people above the threshold
+    above = allowed_false_matches(at, len(holdout))  # hold-out people above the threshold
     ordered_train, ordered_holdout = np.sort(train), np.sort(holdout)
     threshold = ordered_holdout[-above - 1]
     r_train, r_holdout = float(np.mean(train > threshold)), float(np.mean(holdout > threshold))

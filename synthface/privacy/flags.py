@@ -41,6 +41,7 @@ def raise_alarm(
     holdout: NDArray[np.float32],
     rng: np.random.Generator,
     independent: int | None = None,
+    released: int | None = None,
 ) -> Alarm:
     """Test each class's best training person against the best of equally many hold-out people.
 
@@ -57,13 +58,16 @@ def raise_alarm(
         holdout: [M, D] template of each hold-out person.
         rng: deals people into parts.
         independent: how many of the rows are, where they are images: their number of classes.
+        released: only the first so many rows decide what chance looks like and how many tests there are, as they would
+            by themselves; the others are judged by that. All by default.
     """
+    released = len(classes) if released is None else released
     n_parts = -(-len(train) // len(holdout))
     order = rng.permutation(len(train))
     bounds = [round(len(train) * part / n_parts) for part in range(n_parts + 1)]
     parts = [order[first:end] for first, end in itertools.pairwise(bounds)]
     control = rng.permutation(len(holdout))[: max(map(len, parts))]
-    average_class = _mean(classes)
+    average_class = _mean(classes[:released])
     near_all = classes @ np.average([_mean(train), _mean(holdout)], axis=0, weights=[len(train), len(holdout)])
     plain, own = (_Maxima(len(classes), n_parts + 1) for _ in range(2))
     for part, people in enumerate([*parts, control]):
@@ -73,22 +77,22 @@ def raise_alarm(
             scores = (classes[rows] @ vectors.T).astype(np.float64)
             scores -= near_all[rows, None]
             plain.take(rows, part, some, scores)
-            if len(classes) > 1:  # one class alone has no others to compare with
+            if released > 1:  # one class alone has no others to compare with
                 scores -= vectors.astype(np.float64) @ average_class
-                scores *= len(classes) / (len(classes) - 1)
+                scores *= released / (released - 1)
             own.take(rows, part, some, scores)
-    maxima = ChanceMaxima.fit(plain.chance, independent)
+    maxima = ChanceMaxima.fit(plain.chance[:released], independent)
     p_values = maxima.p_values(plain.best)
     adjusted = benjamini_hochberg(p_values.ravel()).reshape(p_values.shape)
     nearest, every = plain.best.argmax(axis=1), np.arange(len(classes))
-    own_p = ChanceMaxima.fit(own.chance, independent).p_values(own.best)
+    own_p = ChanceMaxima.fit(own.chance[:released], independent).p_values(own.best[:released])
     return Alarm(
         p_values=p_values[every, nearest],
         adjusted=adjusted.min(axis=1),
         person=plain.person[every, nearest],
         p_global=float(benjamini_hochberg(own_p.ravel()).min()),
         chance=maxima,
-        n_tests=p_values.size,
+        n_tests=p_values[:released].size,
     )
 
 

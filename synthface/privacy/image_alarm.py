@@ -32,6 +32,7 @@ def name_people(
     flag_rate: float,
     rng: np.random.Generator,
     independent: int | None = None,
+    released: int | None = None,
 ) -> Named:
     """Name the rows whose p-value passes the strictest step of the alarm: one flag among n tests needs p <= rate / n.
 
@@ -42,9 +43,11 @@ def name_people(
         flag_rate: false discovery rate of the alarm.
         rng: order of the rows, and the alarm's parts.
         independent: how many of the rows are, if not all.
+        released: the first so many rows are the release's own; by these alone the others are judged. All by default.
     """
-    order = rng.permutation(len(vectors))
-    alarm = raise_alarm(vectors[order], train, holdout, rng, independent)
+    order = rng.permutation(len(vectors) if released is None else released)
+    order = np.concatenate([order, np.arange(len(order), len(vectors))])
+    alarm = raise_alarm(vectors[order], train, holdout, rng, independent, released)
     person = np.empty(len(vectors), np.int64)
     person[order] = np.where(alarm.p_values <= flag_rate / alarm.n_tests, alarm.person, -1)
     return Named(person, alarm.p_global)
@@ -57,13 +60,15 @@ def name_image_people(
     flag_rate: float,
     rng: np.random.Generator,
     n_classes: int,
+    released: int | None = None,
 ) -> Named:
     """Name the images that show a training person, by index in the gallery.
 
     An image is compared with the template of each person, which another photo resembles most, and with each photo,
     which a copy resembles most; each comparison has half the rate.
     """
-    by_person = name_people(vectors, train.templates, holdout.templates, flag_rate / 2, rng, n_classes)
-    photo = name_people(vectors, train.vectors, holdout.vectors, flag_rate / 2, rng, n_classes)
+    rate = flag_rate / 2
+    by_person = name_people(vectors, train.templates, holdout.templates, rate, rng, n_classes, released)
+    photo = name_people(vectors, train.vectors, holdout.vectors, rate, rng, n_classes, released)
     person = np.where(photo.person >= 0, train.owners[photo.person], by_person.person)
     return Named(person, min(1.0, 2 * min(by_person.p_global, photo.p_global)))

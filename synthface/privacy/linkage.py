@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.metrics.verification import allowed_false_matches
 from synthface.privacy.permutation import p_value, permuted
 from synthface.privacy.unlinkability import ScoreBins
 
@@ -32,6 +33,7 @@ class Linkage:
         p_hits: label-permutation p of the number of rank-1 hits.
         tail_hits: classes, among those that own the largest scores, whose own label is among these.
         tail_classes: the number of classes that own the largest scores.
+        tail_by_chance: the mean of ``tail_hits`` under permuted labels.
         p_tail: label-permutation p of ``tail_hits``.
     """
 
@@ -46,6 +48,7 @@ class Linkage:
     p_hits: float
     tail_hits: int
     tail_classes: int
+    tail_by_chance: float
     p_tail: float
 
 
@@ -79,7 +82,7 @@ def measure_linkage(
     area = (np.searchsorted(unlinked, linked, side="left") + np.searchsorted(unlinked, linked, side="right")) / (
         2 * len(unlinked)
     )
-    threshold = unlinked[-int(fmr * len(unlinked)) - 1]
+    threshold = unlinked[-allowed_false_matches(fmr, len(unlinked)) - 1]
     bins = ScoreBins(unlinked.astype(np.float64), n_classes)
     null = _permute_labels(similarity, labels, top_pairs, permutations, rng, bins)
     counts = bins.count(linked)
@@ -98,6 +101,7 @@ def measure_linkage(
         p_hits=p_value(null.hits, float(np.count_nonzero(similarity.argmax(axis=1) == labels))),
         tail_hits=tail_hits,
         tail_classes=pairs.n_classes,
+        tail_by_chance=pairs.expected_hits(labels),
         p_tail=p_value(null.tail, float(tail_hits)),
     )
 
@@ -122,6 +126,11 @@ class _TopPairs:
         """Return [b] how many of the classes have their own label's person among the pairs, for labels [b, K]."""
         owned = np.maximum.reduceat(labels[:, self.rows] == self.columns, self.starts, axis=1)
         return np.asarray(owned.sum(axis=1), dtype=np.int64)
+
+    def expected_hits(self, labels: NDArray[np.int64]) -> float:
+        """Return the mean of ``hits`` over all permutations of labels [K]: a class may own several of the pairs."""
+        bearers = np.bincount(labels, minlength=int(self.columns.max()) + 1)
+        return float(bearers[self.columns].sum() / len(labels))
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def linkage_checks(
         Check(
             key="tail_alignment",
             statistic=f"label-permutation p of {linkage.tail_hits} own labels among the {linkage.tail_classes} classes "
-            f"with the largest scores ({linkage.tail_classes / n_people:.2g} by chance)",
+            f"with the largest scores ({linkage.tail_by_chance:.2g} by chance)",
             value=linkage.p_tail,
             rule=">",
             threshold=config.alpha,

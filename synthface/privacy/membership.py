@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from synthface.metrics.delong import delong_auc
 from synthface.metrics.intervals import clopper_pearson
+from synthface.metrics.verification import allowed_false_matches
 from synthface.privacy.config import AuditConfig
 from synthface.privacy.permutation import mean_difference_null, p_value
 from synthface.privacy.verdict import Check, Interval, three_way
@@ -159,7 +160,7 @@ def _people_needed(rate: float, interval: Interval | None, n_train: int, n_holdo
 
 def _rate_at(attack: Attack, fpr: float) -> tuple[int, int] | None:
     """Return the number of training people found, and of hold-out people allowed; None where that is none."""
-    allowed = int(fpr * len(attack.holdout))
+    allowed = allowed_false_matches(fpr, len(attack.holdout))
     if allowed < 1:
         return None
     threshold = np.sort(attack.holdout)[-allowed - 1]

@@ -1,7 +1,7 @@
 """Searching a copy of the release for what was planted in it, blind.
 
-The search is given embeddings and signatures and nothing else; who planted what is looked up only after it has named
-a person, or nobody, for each image and class.
+The search is given embeddings and signatures, and which of them are the release's; who planted what is looked up only
+after it has named a person, or nobody, for each image and class.
 """
 
 import numpy as np
@@ -24,8 +24,9 @@ def search_plants(
 ) -> tuple[PlantOutcome, ...]:
     """Search a copy of the release that holds the plants, and count how many are named.
 
-    Every plant counts as if it were the only leak: it must pass the strictest step of the alarm, so that many plants
-    do not help each other over the false discovery rate.
+    Every plant counts as if it were the only leak: what chance looks like is told by the release alone, as in A3, and
+    the plant must pass the strictest step of the alarm, so that many plants do not help each other over the false
+    discovery rate.
 
     Args:
         plants: what was planted.
@@ -67,9 +68,10 @@ def _by_alarm(
     templates = unit(np.stack([_members(plant, planted, released).sum(axis=0) for plant in plants.plants]))
     rng = numpy_generator(config.seed, "planted release", recognizer)
     every_class = np.concatenate([classes, templates])
-    of_class = name_people(every_class, people.templates, control.templates, config.flag_rate, rng).person
+    rate, n = config.flag_rate, len(classes)
+    of_class = name_people(every_class, people.templates, control.templates, rate, rng, released=n).person
     images = np.concatenate([released, planted])
-    of_image = name_image_people(images, people, control, config.flag_rate, rng, len(classes)).person
+    of_image = name_image_people(images, people, control, rate, rng, n, len(released)).person
     of_class, of_image = of_class[len(classes) :], of_image[len(released) :]
     truth = np.searchsorted(people.people, [plant.person for plant in plants.plants])
     by_image = [

@@ -10,6 +10,7 @@ rate. --classes 0-99 are the first hundred people kept; each is named after its 
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,6 +39,10 @@ synthface generate --generator runs/gan --identities mixed --classes 0-99 --dist
 synthface generate --generator model.safetensors --classes 0-9,40 --per-class 4 --psi 0.7 --out few --devices 2
 synthface generate --classes 0-99 --per-class 20 --psi 0.5 --cutoff 4 --out usual-shapes
 """
+
+_RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
+_MOST_CLASSES = 10_000_000  # a manifest of so many people still fits in memory
+_STEP = 0x9E3779B1  # odd, so that multiples of it modulo 2^32 are all different
 
 # Options, and the kinds of identities that they are about.
 _MADE_WITH = {"mixture": ("mixed",), "sample": ("sampled",), "distinct": ("mixed", "sampled")}
@@ -107,14 +112,17 @@ def parse_ranges(text: str) -> list[int]:
     """Turn ``0-9,40,50-59`` into a list of numbers in order, each once.
 
     Raises:
-        ConfigError: the text is not of that form.
+        ConfigError: the text is not of that form, or a number is beyond what a set may hold.
     """
     numbers: dict[int, None] = {}
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+        found = _RANGE.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+        if last < first:
             raise ConfigError(f"--classes {text}: write numbers and ranges such as 0-9,40,50-59")
-        numbers.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
+        if last >= _MOST_CLASSES:
+            raise ConfigError(f"--classes {text}: give numbers below {_MOST_CLASSES:,}")
+        numbers.update(dict.fromkeys(range(first, last + 1)))
     return list(numbers)
 
 
@@ -227,7 +235,7 @@ def _plan(options: Options, classes: list[int], n_classes: int, people: Kept | N
         for j in range(options.per_class):
             identity = f"seed-{j:06d}"
             key = {"path": f"images/{identity}/{0:05d}.png", "identity": identity}
-            yield ImageRequest(seed=derive_seed(options.seed, options.identities, 0, j), code={}, key=key)
+            yield ImageRequest(seed=_seed_of_person(options.seed, j), code={}, key=key)
         return
     fields: dict[str, Any]
     for k in classes:
@@ -242,6 +250,14 @@ def _plan(options: Options, classes: list[int], n_classes: int, people: Kept | N
         for j in range(options.per_class):
             key = {"path": f"images/{identity}/{j:05d}.png", "identity": identity, **fields}
             yield ImageRequest(seed=derive_seed(options.seed, options.identities, number, j), code=code, key=key)
+
+
+def _seed_of_person(seed: int, index: int) -> int:
+    """Return the seed of a person who is nothing but a seed: no two of a run have the same.
+
+    Of seeds as torch reads them, 32 bits, derived ones would be alike for a hundred in a million people.
+    """
+    return (derive_seed(seed, "people") + _STEP * index) % 2**32
 
 
 def _chunks(plan: list[Any]) -> list[list[Any]]:

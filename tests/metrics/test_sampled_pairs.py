@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthface.metrics.all_pairs import all_pairs
-from synthface.metrics.sampled_pairs import mated_and_non_mated
+from synthface.metrics.sampled_pairs import mated_and_non_mated, sampled_pairs
 
 
 def _unit(n: int) -> np.ndarray:
@@ -40,3 +40,21 @@ def test_a_large_set_is_bounded_and_every_mated_pair_is_kept() -> None:
     everything = mated_and_non_mated(unit, labels)[1]
     assert len(everything) == 600 * 599 // 2 - len(mated)
     assert non_mated.mean() == pytest.approx(everything.mean(), abs=4 * everything.std() / np.sqrt(len(non_mated)))
+
+
+@pytest.mark.parametrize(("people", "per_person", "asked"), [(5000, 20, 60_000), (5000, 20, 200_000), (5, 200, 1000)])
+def test_a_set_larger_than_the_sample_is_not_compared_with_its_neighbours_alone(
+    people: int, per_person: int, asked: int
+) -> None:
+    labels = np.repeat(np.arange(people), per_person)
+    pairs = sampled_pairs(_unit(len(labels)), labels, max_non_mated=asked)
+    first, second = pairs.identities_a[~pairs.same].astype(int), pairs.identities_b[~pairs.same].astype(int)
+    assert 0.7 * asked < len(first) <= asked
+    apart = np.minimum(np.abs(first - second), people - np.abs(first - second))
+    if people > 5:
+        assert (apart == 1).mean() < 0.05
+        spread = np.quantile(apart, [0.1, 0.5, 0.9]) / people
+        assert spread == pytest.approx([0.05, 0.25, 0.45], abs=0.02)  # within a step of 32 shifts
+        assert len(np.unique(first)) > 0.9 * people
+    else:
+        assert set(apart.tolist()) == {1, 2}

@@ -151,6 +151,10 @@ def test_linkage_against_naive_loops():
     owners = {k for _, k, _ in flat}
     assert result.tail_classes == len(owners)
     assert result.tail_hits == len({k for _, k, j in flat if labels[k] == j})
+    drawn = [rng(seed).permutation(labels) for seed in range(4000)]
+    hits = [len({k for _, k, j in flat if other[k] == j}) for other in drawn]
+    assert len(flat) > len(owners)
+    assert result.tail_by_chance == pytest.approx(np.mean(hits), abs=4 * np.std(hits) / np.sqrt(len(hits)))
 
 
 def test_linkage_p_values_without_linkage_are_uniform():
@@ -207,6 +211,20 @@ def test_alarm_names_the_planted_class_and_person():
     assert np.flatnonzero(alarm.adjusted <= 0.05).tolist() == [5]
     assert alarm.person[5] == 33
     assert AuditConfig().flag_rate == 0.05
+
+
+@pytest.mark.parametrize("n_released", [1, 30])
+def test_rows_beside_the_release_do_not_move_its_alarm(n_released):
+    train, holdout, classes = (unit(rng(k).standard_normal((n, 32))) for k, n in enumerate((90, 40, n_released)))
+    alone = raise_alarm(classes, train, holdout, rng(3))
+    beside = raise_alarm(np.concatenate([classes, train, holdout]), train, holdout, rng(3), released=n_released)
+    np.testing.assert_allclose(beside.chance.maxima, alone.chance.maxima, atol=1e-6)
+    np.testing.assert_allclose(beside.p_values[:n_released], alone.p_values, rtol=1e-4)
+    assert (beside.n_tests, beside.p_global) == (alone.n_tests, pytest.approx(alone.p_global, rel=1e-4))
+    if n_released == 30:
+        # A photo of a training person is named whatever else is there; one of a person held out is nobody's.
+        assert (beside.p_values[30:120] <= 0.05 / beside.n_tests).all()
+        assert (beside.p_values[120:] > 0.05 / beside.n_tests).all()
 
 
 def test_alarm_is_the_same_in_small_blocks(monkeypatch):
