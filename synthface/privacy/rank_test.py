@@ -1,4 +1,4 @@
-"""The Mann-Whitney test as a z-score, also for values that come in clusters."""
+"""The Mann-Whitney test as a z-score, for values that come in clusters."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,20 +7,6 @@ from synthface.metrics.delong import placements
 
 Values = NDArray[np.float64]
 Labels = NDArray[np.generic]
-
-
-def z_score(first: Values, second: Values) -> float:
-    """Return the z-score of U for independent values: negative where ``first`` is the smaller one.
-
-    Normal approximation with the variance corrected for ties, without continuity correction (Mann and Whitney, Ann.
-    Math. Stat. 18 (1947) 50-60).
-    """
-    n, m = len(first), len(second)
-    u = placements(first, second).sum() * m
-    _, ties = np.unique(np.concatenate([first, second]), return_counts=True)
-    total = n + m
-    variance = n * m / 12 * (total + 1 - float((ties.astype(np.float64) ** 3 - ties).sum()) / (total * (total - 1)))
-    return float((u - n * m / 2) / np.sqrt(variance)) if variance > 0 else 0.0
 
 
 def clustered_area(
