@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 is done, for an audit PASS; 1 is FAIL and 2 INCONCLUSIVE; 3 is wrong use, bad data, or a bug of this program.
     """
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":
+        return _fail(f"file names are read as {encoding} here, so not all can be; set PYTHONUTF8=1 and start again")
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import os
 import pkgutil
 import shlex
 import subprocess
@@ -285,6 +286,20 @@ def test_what_the_system_refuses_later_is_one_line_too(
     shown = capsys.readouterr().err
     assert f"Not a directory: '{tmp_path / 'afile' / 'cache'}'" in shown
     assert shown.count("\n") == 1
+
+
+def test_a_locale_that_cannot_name_all_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "Jos\u00e9").mkdir(parents=True)
+    words = [sys.executable, "-m", "synthface", "prepare", "photos", "--out", "faces", "--detector", "none"]
+    root = str(Path(__file__).resolve().parent.parent)
+    plain = {**os.environ, "PYTHONPATH": root, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run(words, cwd=tmp_path, env=plain, capture_output=True, text=True)
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("synthface: error: file names are read as ascii here")
+    assert "set PYTHONUTF8=1" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    ended = subprocess.run(words, cwd=tmp_path, env={**plain, "PYTHONUTF8": "1"}, capture_output=True, text=True)
+    assert "file names are read" not in ended.stderr
 
 
 @pytest.mark.parametrize("error", [RuntimeError("unforeseen"), OSError("of a library, without a file")])

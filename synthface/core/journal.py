@@ -64,6 +64,20 @@ def _lock(stream: IO[str], path: Path) -> None:
         return
 
 
+def is_being_written(path: Path) -> bool:
+    """Say whether a journal is open in another process; where there are no locks, it never seems to be."""
+    if fcntl is None:
+        return False
+    with path.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without locks
+            return False
+    return False
+
+
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """Return the records of a journal that another process may be writing; the file is left as it is."""
     return list(iterate_journal(path))

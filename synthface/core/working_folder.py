@@ -8,7 +8,7 @@ from typing import Any
 
 from synthface.core.atomic import write_atomic
 from synthface.core.errors import ConfigError
-from synthface.core.journal import Journal, iterate_journal
+from synthface.core.journal import Journal, is_being_written, iterate_journal
 
 _SETTINGS = "settings.json"
 _JOURNALS = "journal-*.jsonl"
@@ -28,6 +28,11 @@ def claim_folder(working: Path, key: str, *, rank: int) -> Journal:
     working.mkdir(parents=True, exist_ok=True)
     settings = working / _SETTINGS
     if settings.exists() and json.loads(settings.read_text()) != key:
+        if any(map(is_being_written, working.glob(_JOURNALS))):
+            raise ConfigError(
+                f"{working} is being written by another process with other settings or inputs; give another --out, or "
+                "wait until it ends"
+            )
         raise ConfigError(
             f"{working} was begun with other settings or inputs; repeat those to go on, or remove it to start anew"
         )

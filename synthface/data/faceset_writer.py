@@ -21,6 +21,7 @@ from synthface.core.run_record import write_json
 from synthface.core.working_folder import claim_folder, clear_working_files, iterate_journals
 from synthface.data.faceset import FORMAT, FORMAT_VERSION, INFO, LEFT_OUT, MANIFEST, FaceRecord, FaceSet, Kind
 from synthface.data.images import encode_png
+from synthface.data.untrusted import safe_identity, safe_name
 
 logger = logging.getLogger(__name__)
 
@@ -99,14 +100,24 @@ class FaceSetWriter:
         self.add_record(FaceRecord(path=path, identity=identity, sha256=digest, **fields), content)
 
     def add_record(self, record: FaceRecord, content: bytes) -> None:
-        """Write the bytes of an image file under their record."""
+        """Write the bytes of an image file under their record.
+
+        Raises:
+            DataError: no reader would take its path or identity.
+        """
+        self._require_readable(record)
         self._make_folder(record.path)
         with open(f"{self.working}/{record.path}", "wb") as stream:  # noqa: PTH123  (a Path takes half as long)
             stream.write(content)
         self._append(record.to_json())
 
     def add_file(self, record: FaceRecord, file: Path) -> None:
-        """Take an image of another FaceSet under its record: a hard link where the disk allows it, else a copy."""
+        """Take an image of another FaceSet under its record: a hard link where the disk allows it, else a copy.
+
+        Raises:
+            DataError: no reader would take its path or identity, or the file is missing.
+        """
+        self._require_readable(record)
         target = self.working / record.path
         self._make_folder(record.path)
         target.unlink(missing_ok=True)
@@ -117,6 +128,14 @@ class FaceSetWriter:
         except OSError:  # another disk, or one without links
             shutil.copyfile(file, target)
         self._append(record.to_json())
+
+    def _require_readable(self, record: FaceRecord) -> None:
+        """Refuse what readers refuse, before a whole set is made that nobody can use."""
+        try:
+            safe_name(record.path)
+            safe_identity(record.identity)
+        except DataError as error:
+            raise DataError(f"{self.out} cannot hold an image of the source: {error}; rename it there") from None
 
     def _make_folder(self, path: str) -> None:
         """Make the folder of an image, if it is not the last one's."""

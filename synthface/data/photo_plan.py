@@ -1,16 +1,16 @@
 """Which person each photo of a source shows, and where its aligned face goes; decided from names and labels alone."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from synthface.data.identity_names import composed, identity_of
 from synthface.data.sources import SourceFile
 
 FlatIdentity = Literal["stem", "prefix", "source"]
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]')  # in file names of one system or another
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f/\\<>:"|?*]')  # in file names of one system or another
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # names that Windows keeps for devices
 _MAX_NAME_BYTES = 120
 
@@ -29,20 +29,23 @@ def plan_photos(files: Sequence[SourceFile], flat_identity: FlatIdentity = "stem
     """Name the identity and the path of every file, in the order given.
 
     The identity is what a labelled set says, else the folder a photo is in (with the folders above it, less those that
-    all photos share, so that people of the same name in different folders stay apart).
+    all photos share, so that people of the same name in different folders stay apart), made readable by
+    ``identity_of``.
 
     Args:
         files: of all sources, in order.
         flat_identity: identity of a photo in no folder: its ``stem``, the stem's ``prefix`` before a closing
             number (``Ann_0001`` is ``Ann``), or the name of its ``source``.
     """
-    names = [file.name.split("/") for file in files]
+    names = [composed(file.name).split("/") for file in files]
     unlabelled = (parts for file, parts in zip(files, names, strict=True) if file.identity is None)
     n_shared = _n_shared_folders([parts[:-1] for parts in unlabelled if len(parts) > 1])
-    identities = [
+    people = [
         file.identity or "/".join(parts[n_shared:-1]) or _flat_identity(file, flat_identity)
         for file, parts in zip(files, names, strict=True)
     ]
+    identity_named = {name: identity_of(name) for name in dict.fromkeys(people)}
+    identities = [identity_named[name] for name in people]
     folders = dict(zip(dict.fromkeys(identities), _distinct(map(_safe, dict.fromkeys(identities))), strict=True))
     paths = _distinct(
         f"images/{folders[identity]}/{_safe(_stem(parts[-1]))}"
@@ -81,7 +84,7 @@ def _stem(name: str) -> str:
 
 def _safe(name: str) -> str:
     """Return a name that is one harmless path component on every system; letters of all scripts stay."""
-    text = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", name)).strip(" .")
+    text = _FORBIDDEN.sub("_", composed(name)).strip(" .")
     text = text.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").rstrip(" .")
     return f"_{text}" if not text or _RESERVED.match(text) else text
 

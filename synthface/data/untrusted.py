@@ -14,6 +14,7 @@ from synthface.core.hashing import canonical_json
 MAX_TEXT_BYTES = 2**20  # one JSON object
 _MAX_NAME_BYTES = 200  # of one part of a path; the common file systems take 255
 _MAX_DEPTH = 16
+MAX_IDENTITY_LETTERS = 4 * _MAX_NAME_BYTES
 _PLAIN_PART = rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{_MAX_NAME_BYTES - 1}}}"
 _PLAIN_NAME = re.compile(rf"{_PLAIN_PART}(/{_PLAIN_PART}){{0,{_MAX_DEPTH - 1}}}")  # nearly all names
 _MANY_BRACKETS = 64
@@ -42,7 +43,7 @@ def safe_identity(identity: object) -> str:
     Raises:
         DataError: it is not.
     """
-    if not isinstance(identity, str) or not identity or len(identity) > 4 * _MAX_NAME_BYTES:
+    if not isinstance(identity, str) or not identity or len(identity) > MAX_IDENTITY_LETTERS:
         raise DataError("an identity that is no text of a usual length")
     if not is_plain_text(identity):
         raise DataError(f"the identity {printable(identity)} holds characters that cannot be printed")

@@ -47,8 +47,17 @@ def launch_fabric(compute: Compute) -> Any:
     """Start Lightning Fabric on the devices asked for and return it, in every process.
 
     Several devices run one process each (DDP), started here or by torchrun or SLURM.
+
+    Raises:
+        ConfigError: the devices are not there, or nothing tells the processes of several machines where to meet.
     """
     keep_freed_memory()
+    if compute.nodes > 1 and not _machines_can_meet():
+        raise ConfigError(
+            f"--nodes {compute.nodes}: no launcher has started this process, so the machines cannot find each other; "
+            "start the command with torchrun or srun (docs/guides/scaling-up.md), or set MASTER_ADDR, MASTER_PORT and "
+            "NODE_RANK on each"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from lightning.fabric import Fabric
@@ -73,6 +82,22 @@ def launch_fabric(compute: Compute) -> Any:
         atexit.register(_leave_after_the_first)
         atexit.register(_end_threads_of_collectives)  # the last to be registered is the first to be called
     return fabric
+
+
+def _machines_can_meet() -> bool:
+    """Say whether the processes of several machines agree on where they meet.
+
+    A launcher that Lightning recognises sees to it. Without one Lightning takes any free port, each machine another,
+    and all would wait for half an hour, unless a variable names the port.
+    """
+    if not {"MASTER_PORT", "STANDALONE_PORT"}.isdisjoint(os.environ):
+        return True
+    with warnings.catch_warnings():  # of a srun that is there and was not used
+        warnings.simplefilter("ignore")
+        from lightning.fabric.plugins import environments
+
+        launchers = ("TorchElasticEnvironment", "SLURMEnvironment", "LSFEnvironment", "MPIEnvironment")
+        return any(getattr(environments, name).detect() for name in launchers)
 
 
 def is_first_process() -> bool:

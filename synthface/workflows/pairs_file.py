@@ -12,6 +12,7 @@ from synthface.core.cache_folder import cache_folder
 from synthface.core.errors import DataError
 from synthface.core.hashing import sha256_file
 from synthface.data import FaceRecord, FaceSet
+from synthface.data.identity_names import composed
 from synthface.metrics.lfw_pairs import ImageKey, parse_pairs
 from synthface.metrics.pairs_by_path import parse_pairs_by_path
 
@@ -60,9 +61,10 @@ def locate_pairs(path: Path, faceset: FaceSet, *, flag: str) -> LocatedPairs:
         parse_pairs_by_path(text, source=f"{flag} {path}") if by_path else parse_pairs(text, source=f"{flag} {path}")
     )
     row_of = {_key(record, by_path=by_path): row for row, record in enumerate(faceset.records)}
-    found = [pair for pair in listed if pair.first in row_of and pair.second in row_of]
+    found = [pair for pair in listed if _spelling(pair.first) in row_of and _spelling(pair.second) in row_of]
+    rows = [[row_of[_spelling(pair.first)], row_of[_spelling(pair.second)]] for pair in found]
     return LocatedPairs(
-        np.array([[row_of[pair.first], row_of[pair.second]] for pair in found], dtype=np.int64).reshape(-1, 2),
+        np.array(rows, dtype=np.int64).reshape(-1, 2),
         np.array([pair.same for pair in found], dtype=bool),
         np.array([pair.fold for pair in found], dtype=np.int64),
         len(listed),
@@ -70,7 +72,13 @@ def locate_pairs(path: Path, faceset: FaceSet, *, flag: str) -> LocatedPairs:
 
 
 def _key(record: FaceRecord, *, by_path: bool) -> ImageKey | str:
-    return record.path if by_path else (record.identity, PurePosixPath(record.source or record.path).stem)
+    key = record.path if by_path else (record.identity, PurePosixPath(record.source or record.path).stem)
+    return _spelling(key)
+
+
+def _spelling(key: ImageKey | str) -> ImageKey | str:
+    """Return what two spellings of a person's name have in common: a list may come from macOS, photos from Linux."""
+    return key if isinstance(key, str) else (composed(key[0]), composed(key[1]))
 
 
 def is_bin(path: Path) -> bool:

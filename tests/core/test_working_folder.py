@@ -24,6 +24,19 @@ def test_other_settings_are_refused(tmp_path):
             claim_folder(tmp_path, "b", rank=rank)
 
 
+def test_other_settings_are_not_blamed_on_an_earlier_run_while_another_writes(tmp_path):
+    with (
+        claim_folder(tmp_path, "a", rank=0),
+        claim_folder(tmp_path, "a", rank=1),
+        pytest.raises(ConfigError, match="is being written by another process with other settings") as refused,
+    ):
+        claim_folder(tmp_path, "b", rank=0)
+    assert "remove it" not in str(refused.value)
+    with pytest.raises(ConfigError, match="remove it to start anew"):
+        claim_folder(tmp_path, "b", rank=0)
+    claim_folder(tmp_path, "a", rank=0).close()  # having looked, it holds no lock
+
+
 def test_what_a_killed_run_left_of_the_settings_goes(tmp_path):
     torn = tmp_path / ".settings.json.0123abcd.tmp"
     torn.write_text("[")

@@ -122,6 +122,21 @@ def test_an_image_and_a_left_out_source_of_the_same_name_are_two_things(tmp_path
     assert (len(faces), faces.info["n_left_out"]) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("path", "identity"),
+    [("images/a/1.png", "a\tb"), ("images/a/1.png", "a" * 801), ("images/a\x85/1.png", "a"), ("images/../1.png", "a")],
+)
+def test_what_no_reader_takes_is_not_written(tmp_path, path, identity):
+    record = FaceRecord(path=path, identity=identity, sha256="0" * 64, width=16, height=16)
+    with FaceSetWriter(tmp_path / "set", kind="real", record=RECORD) as writer:
+        with pytest.raises(DataError, match=r"set cannot hold an image of the source: .*; rename it there"):
+            writer.add(path, picture(1), identity=identity)
+        with pytest.raises(DataError, match="cannot hold"):
+            writer.add_file(record, tmp_path / "photo.png")
+        writer.add("images/a/1.png", picture(1), identity="a")
+        assert [record.path for record in writer.finish().records] == ["images/a/1.png"]
+
+
 def test_files_of_another_set_are_linked_with_their_record(tmp_path):
     source = make(tmp_path / "set")
     with FaceSetWriter(tmp_path / "part", kind="real", record=RECORD) as writer:

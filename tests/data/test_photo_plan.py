@@ -1,4 +1,5 @@
 import tarfile
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from synthface.data.photo_plan import plan_photos
 from synthface.data.sources import SourceFile
+from synthface.data.untrusted import safe_identity, safe_name
 
 
 def plan(*names, source="photos", **options):
@@ -72,6 +74,58 @@ def test_a_labelled_set_says_who_a_photo_shows_whatever_its_name():
     assert [photo.label for photo in planned] == names
 
 
+def test_people_whose_names_cannot_be_printed_keep_a_name_each():
+    names = [
+        "p\tx",
+        "p\\x09x",
+        "p\\x5cx09x",
+        "p\x1b[31m",
+        "p\x7f",
+        "p\n",
+        "p\x85",
+        "p\\u0085",
+        "p\\x85",
+        "C:\\p",
+        "p x",
+    ]
+    got = people(*(f"{name}/1.jpg" for name in names))
+    assert got[:4] == ["p\\x09x", "p\\x5cx09x", "p\\x5cx5cx09x", "p\\x1b[31m"]
+    assert got[-3:] == ["p\\x85", "C:\\p", "p x"]  # a byte that is no UTF-8 comes escaped, and stays as it came
+    assert len(set(got)) == len(names)
+    assert [safe_identity(name) for name in got] == got
+    for path in paths(*(f"{name}/1\x9f.jpg" for name in names)):
+        assert safe_name(path) == path
+
+
+def test_people_in_folders_deeper_than_an_identity_is_long_stay_apart():
+    deep = "/".join(["a" * 200] * 5)
+    got = people(f"{deep}/Ann/1.jpg", f"{deep}/Ann/2.jpg", f"{deep}/Bo/1.jpg", f"{deep[1:]}/Bo/1.jpg")
+    assert [safe_identity(name) for name in got] == got
+    assert got[0] == got[1]
+    assert len(set(got)) == 3
+
+
+@pytest.mark.parametrize("top", ["", "caf\u00e9/"])
+def test_a_name_composed_and_decomposed_is_one_person(top):
+    composed, decomposed = "Jos\u00e9", "Jose\u0301"
+    names = [f"{top}{composed}/1.jpg", f"{decompose(top)}{decomposed}/1.jpg", f"{top}Ann/1.jpg"]
+    planned = plan(*names)
+    assert [photo.identity for photo in planned] == [composed, composed, "Ann"]
+    assert [photo.path for photo in planned] == [
+        f"images/{composed}/1.png",
+        f"images/{composed}/1~2.png",
+        "images/Ann/1.png",
+    ]
+    assert [photo.label for photo in planned] == names
+    assert people(f"{decomposed}_0001.jpg", f"{composed}_0002.jpg", flat_identity="prefix") == [composed] * 2
+    labelled = [SourceFile(Path("train.parquet"), f"{k}", identity=who) for k, who in enumerate((composed, decomposed))]
+    assert [photo.identity for photo in plan_photos(labelled)] == [composed] * 2
+
+
+def decompose(text):
+    return unicodedata.normalize("NFD", text)
+
+
 component = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1, max_size=12)
 
 
@@ -87,6 +141,8 @@ def test_any_names_give_distinct_paths_inside_the_set(names):
         assert parts[0] == "images"
         assert not {".", "..", ""} & set(parts)
         assert photo.path.endswith(".png")
+        assert safe_name(photo.path) == photo.path
+        assert safe_identity(photo.identity) == photo.identity
     folder_of = {photo.identity: photo.path.split("/")[1] for photo in planned}
     assert len(set(folder_of.values())) == len(folder_of)
 

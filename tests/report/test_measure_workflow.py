@@ -126,6 +126,21 @@ def test_alone_it_has_no_distances_and_no_threshold_of_an_unknown_recogniser(set
     assert "is not known" in (sets / "out" / "index.html").read_text()
 
 
+def test_a_pairs_list_may_spell_accents_otherwise_than_the_set(tmp_path: Path) -> None:
+    with FaceSetWriter(tmp_path / "named", kind="real", record={"command": "test", "inputs": {}}) as writer:
+        for path, person, source in (
+            ("1", "Jos\u00e9", "Jose\u0301"),
+            ("2", "Jose\u0301", "Jos\u00e9"),
+            ("3", "Bo", "Bo"),
+        ):
+            image = np.zeros((16, 16, 3), np.uint8)
+            writer.add(f"images/{path}.png", image, identity=person, source=f"x/{source}_000{path}.jpg")
+        faces = writer.finish()
+    (tmp_path / "pairs.txt").write_text("1\nJose\u0301 1 2\nBo 3 Jos\u00e9 2\n", encoding="utf-8")
+    located = locate_pairs(tmp_path / "pairs.txt", faces, flag="--pairs")
+    np.testing.assert_array_equal(located.rows, [[0, 1], [2, 1]])
+
+
 def test_a_pairs_list_that_evaluate_reads(sets: Path, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
     out = sets / "named"
     with FaceSetWriter(out, kind="real", record={"command": "test", "config": {}, "inputs": {}}) as writer:

@@ -1,5 +1,7 @@
 """How processes are started: how long they wait for each other, and which cores they share."""
 
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from synthface.core.errors import ConfigError
 from synthface.workflows import compute
 from synthface.workflows.compute import Compute, launch_fabric
 
@@ -43,6 +46,64 @@ def test_a_process_alone_waits_for_nobody(asked_for: dict[str, Any]) -> None:
     launch_fabric(Compute())
     assert asked_for["strategy"] == "auto"
     assert "share" not in asked_for
+
+
+@pytest.fixture
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing says that a launcher, a cluster or a person has arranged for several machines."""
+    for name in ("MASTER_PORT", "STANDALONE_PORT", "TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("variables", [{}, {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "bash"}, {"MASTER_ADDR": "first"}])
+def test_machines_that_cannot_find_each_other_are_refused(
+    variables: dict[str, str], no_launcher: None, asked_for: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"--nodes 2: no launcher .* start the command with torchrun or srun"):
+        launch_fabric(Compute(nodes=2))
+    assert not asked_for
+    launch_fabric(Compute(devices=2))
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"TORCHELASTIC_RUN_ID": "none"},  # torchrun
+        {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "sface"},
+        {"MASTER_PORT": "29500"},  # by hand; the first machine needs neither MASTER_ADDR nor NODE_RANK
+    ],
+)
+def test_machines_that_find_each_other_are_not(
+    variables: dict[str, str], no_launcher: None, asked_for: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    launch_fabric(Compute(nodes=2))
+    assert asked_for["num_nodes"] == 2
+
+
+_MEET_BY_A_PORT = """
+import torch
+from synthface.workflows.compute import Compute, launch_fabric
+
+fabric = launch_fabric(Compute(nodes=2))
+assert fabric.all_reduce(torch.ones(1), reduce_op="sum") == 2
+"""
+
+
+@pytest.mark.slow
+def test_machines_meet_by_the_port_alone(tmp_path: Path, no_launcher: None) -> None:
+    script = tmp_path / "meets.py"
+    script.write_text(_MEET_BY_A_PORT)
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = str(free.getsockname()[1])
+    named = {**os.environ, "MASTER_PORT": port}
+    first = subprocess.Popen([sys.executable, script], env=named)
+    second = subprocess.run([sys.executable, script], env={**named, "NODE_RANK": "1"}, timeout=300)
+    assert (first.wait(300), second.returncode) == (0, 0)
 
 
 # A handler registered before the processes are started runs after those that the start registers.

@@ -79,6 +79,16 @@ def test_a_folder_of_photos_needs_to_say_what_it_is(tmp_path, images, capsys):
     assert [(tmp_path / "out" / record.path).read_bytes() for record in found.records] == images[::3]
 
 
+@pytest.mark.parametrize("to", ["faceset", "recordio"])
+def test_folders_of_one_name_composed_and_decomposed_are_one_person(tmp_path, images, to):
+    for k, name in enumerate(("Jose\u0301", "Josef", "Jos\u00e9")):
+        (tmp_path / "src" / name).mkdir(parents=True)
+        (tmp_path / "src" / name / "1.jpg").write_bytes(images[k])
+    assert convert(tmp_path / "src", "--to", to, "--kind", "real", "--out", tmp_path / "out") == 0
+    found = {item.content: item.identity for item in open_source(tmp_path / "out").items()}
+    assert [found[image] for image in images[:3]] == ["Jos\u00e9", "Josef", "Jos\u00e9"]
+
+
 @pytest.fixture
 def images():
     import io

@@ -148,6 +148,22 @@ def test_aligned_images_are_taken_as_they_are(tmp_path, capsys):
     assert "1 of 3 files left out" in capsys.readouterr().out
 
 
+def test_a_person_whose_name_cannot_be_printed_is_kept_in_a_set_that_others_read(tmp_path, capsys):
+    names = ["p1\tx", "p1\\x09x", "p2\x1b[31m", "p3\x7f\n", "p4\x85", "Jos\u00e9", "Jose\u0301"]
+    photos = put(tmp_path / "photos", {f"{name}/1.png": coloured(k) for k, name in enumerate(names)})
+    archive = tmp_path / "photos.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(photos, ".")
+    for source in (photos, archive):
+        out = tmp_path / f"faces of {source.name}"
+        assert main(["prepare", str(source), "--out", str(out), "--detector", "none"]) == 0
+        assert main(["verify", str(out)]) == 0
+        assert FaceSet.load(out).identities == (
+            "Jos\u00e9", "p1\\x09x", "p1\\x5cx09x", "p2\\x1b[31m", "p3\\x7f\\x0a", "p4\\u0085",
+        )  # fmt: skip
+        assert len(FaceSet.load(out)) == len(names)
+
+
 def test_a_folder_its_archive_and_its_shards_give_the_same_images(tmp_path):
     photos = {f"p{k // 3}/{k}.png": coloured(k) for k in range(12)}
     put(tmp_path / "photos", photos)

@@ -11,6 +11,7 @@ from synthface.core.errors import DataError
 from synthface.data.formats.image_header import EXTENSIONS, IMAGE_SUFFIXES, MAX_IMAGE_BYTES
 from synthface.data.formats.item import Item, LabelTable
 from synthface.data.formats.sidecar import SIDECAR, item_from_metadata, metadata_line
+from synthface.data.identity_names import composed
 from synthface.data.untrusted import json_lines, safe_identity, safe_name
 
 _PLAIN = " !#$&'()+,;=@[]{}~"  # beside letters, digits and _.-~, allowed in a folder's name on every system
@@ -20,7 +21,8 @@ _READ_ONLY = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOC
 def read_folders(root: Path) -> Iterator[Item]:
     """Yield the images below the identities' folders, sorted by name; or in a sidecar's order, if ours stands there.
 
-    Files with other endings than an image's are no part of the format; links are not followed.
+    Files with other endings than an image's are no part of the format; links are not followed. Two folders whose
+    names differ in how accents are written alone are one person's.
 
     Raises:
         DataError: names the file and what is wrong.
@@ -29,8 +31,10 @@ def read_folders(root: Path) -> Iterator[Item]:
     if sidecar.is_file():
         yield from _read_listed(root, sidecar)
         return
-    for label, folder in enumerate(_entries(root, folders=True)):
-        identity = safe_identity(folder.name)
+    labels: dict[str, int] = {}
+    for folder in _entries(root, folders=True):
+        identity = safe_identity(composed(folder.name))
+        label = labels.setdefault(identity, len(labels))
         for name in _image_names(Path(folder.path), folder.name):
             yield Item(_read(f"{root}/{name}"), identity, safe_name(name), label)
 
