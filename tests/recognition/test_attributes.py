@@ -1,14 +1,16 @@
 """A table of attributes: what it says of each image, what is wrong with it in one line, and that it is learnt."""
 
 import multiprocessing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from synthface.core.errors import ConfigError, DataError
+from synthface.core.errors import AuditError, ConfigError, DataError
 from synthface.recognition.losses import LOSSES
 from synthface.recognition.losses.identity_triplet import MISSING
+from synthface.workflows.auditing.attributes import read_attributes as read_groups
 from synthface.workflows.training_recognizers.attributes import read_attributes
 
 
@@ -35,6 +37,21 @@ def test_a_path_goes_before_its_identity_and_empty_says_nothing(make_faceset, tm
         assert found.values == (("no", "yes"), ("a, b", "left", "right"))
         # P0_1, P0_2, P1_1, P1_2, P2_1, P2_2
         assert found.labels.tolist() == [[0, 1], [1, 1], [-1, 2], [-1, 2], [0, 0], [-1, -1]]
+
+
+def test_a_name_is_found_in_either_spelling_of_its_accents(tmp_path):
+    people = [("images/1.png", "Jos\u00e9"), ("images/Zoe\u0308.png", "Ann")]
+    faces = SimpleNamespace(
+        records=[SimpleNamespace(path=path, identity=identity) for path, identity in people],
+        identities=[identity for _, identity in people],
+    )
+    table = _write(tmp_path, "identity,path,pose\nJose\u0301,,left\n,images/Zo\u00eb.png,right\n")
+    assert read_attributes(table, faces).labels.tolist() == [[0], [1]]
+    table = _write(tmp_path, "identity,sex\nJose\u0301,m\nAnn,f\n", "audited.csv")
+    assert read_groups(table, {"Jos\u00e9", "Ann"}) == {"sex": {"Jos\u00e9": "m", "Ann": "f"}}
+    table = _write(tmp_path, "identity,sex\nJose\u0301,m\nJos\u00e9,f\n", "twice.csv")
+    with pytest.raises(AuditError, match="twice"):
+        read_groups(table, {"Jos\u00e9", "Ann"})
 
 
 def test_truth_values_and_numbers_are_kinds(make_faceset, tmp_path):

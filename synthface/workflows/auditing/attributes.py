@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from synthface.core.errors import AuditError
+from synthface.data.identity_names import composed
 
 _MOST_GROUPS = 20  # of one attribute
 _KEY = "identity"
@@ -37,14 +38,16 @@ def read_attributes(path: Path | None, known: set[str]) -> Attributes:
             f"--attributes {path} has the columns {', '.join(columns) or 'none'}; its first line names one column "
             f"'{_KEY}' and one for each attribute"
         )
+    spelled = {composed(identity): identity for identity in known}
     table: dict[str, dict[str, str]] = {}
     for row in rows:
         cells = [row[column] for column in columns]
         if None in row or None in cells:
             raise AuditError(f"--attributes {path} has a line with other than {len(columns)} cells: {row[_KEY]}")
-        if row[_KEY] in table:
+        identity = spelled.get(composed(row[_KEY]), row[_KEY])
+        if identity in table:
             raise AuditError(f"--attributes {path} names {row[_KEY]} twice; one line an identity")
-        table[row[_KEY]] = row
+        table[identity] = row
     if not known & table.keys():
         raise AuditError(f"--attributes {path} names nobody of the sets that are audited; it goes by their identities")
     return {name: _values(path, name, table) for name in names}

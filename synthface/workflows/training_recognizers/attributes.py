@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from synthface.core.errors import ConfigError, DataError
 from synthface.data import FaceSet
+from synthface.data.identity_names import composed
 from synthface.data.untrusted import MAX_TEXT_BYTES, is_plain_text, printable, read_json_object
 
 MISSING = -1  # as in the loss
@@ -50,7 +51,12 @@ def read_attributes(path: Path, faceset: FaceSet, *, flag: str = "--attributes")
     if not any(rows.values()):
         raise DataError(f"{flag} {path} holds no attribute; its rows are path or identity, and attributes")
     known = {"path": {item.path for item in faceset.records}, "identity": set(faceset.identities)}
-    used = {key: values for key, values in rows.items() if key[1] in known[key[0]]}
+    spelled = {(kind, composed(name)): name for kind, names in known.items() for name in names}
+    used = {
+        (kind, spelled[kind, composed(name)]): values
+        for (kind, name), values in rows.items()
+        if (kind, composed(name)) in spelled
+    }
     if not used:
         kind, name = next(iter(rows))
         there = next(iter(sorted(known[kind])), "nothing")
