@@ -61,7 +61,10 @@ def _doubling(side: int, gain: float, dtype: torch.dtype, device: torch.device) 
 
 
 def _goes_by_products(x: Tensor) -> bool:
-    """Say whether two matrix products are quicker than a convolution: where channels are few, as those of an image."""
+    """Say whether two matrix products are quicker than a convolution: where channels are few, as those of an image.
+
+    An odd side is not the double of another.
+    """
     return x.shape[1] <= 4 and x.device.type == "cpu" and x.shape[2] % 2 == x.shape[3] % 2 == 0
 
 

@@ -94,10 +94,15 @@ def _machines_can_meet() -> bool:
         return True
     with warnings.catch_warnings():  # of a srun that is there and was not used
         warnings.simplefilter("ignore")
-        from lightning.fabric.plugins import environments
+        from lightning.fabric.plugins.environments import (
+            LSFEnvironment,
+            MPIEnvironment,
+            SLURMEnvironment,
+            TorchElasticEnvironment,
+        )
 
-        launchers = ("TorchElasticEnvironment", "SLURMEnvironment", "LSFEnvironment", "MPIEnvironment")
-        return any(getattr(environments, name).detect() for name in launchers)
+        launchers = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
+        return any(launcher.detect() for launcher in launchers)
 
 
 def is_first_process() -> bool:

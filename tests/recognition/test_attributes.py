@@ -47,6 +47,8 @@ def test_a_name_is_found_in_either_spelling_of_its_accents(tmp_path):
     )
     table = _write(tmp_path, "identity,path,pose\nJose\u0301,,left\n,images/Zo\u00eb.png,right\n")
     assert read_attributes(table, faces).labels.tolist() == [[0], [1]]
+    with pytest.raises(DataError, match=r"line 3: identity .* comes twice"):
+        read_attributes(_write(tmp_path, "identity,pose\nJose\u0301,left\nJos\u00e9,right\n"), faces)
     table = _write(tmp_path, "identity,sex\nJose\u0301,m\nAnn,f\n", "audited.csv")
     assert read_groups(table, {"Jos\u00e9", "Ann"}) == {"sex": {"Jos\u00e9": "m", "Ann": "f"}}
     table = _write(tmp_path, "identity,sex\nJose\u0301,m\nJos\u00e9,f\n", "twice.csv")

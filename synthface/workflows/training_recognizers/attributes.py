@@ -51,12 +51,8 @@ def read_attributes(path: Path, faceset: FaceSet, *, flag: str = "--attributes")
     if not any(rows.values()):
         raise DataError(f"{flag} {path} holds no attribute; its rows are path or identity, and attributes")
     known = {"path": {item.path for item in faceset.records}, "identity": set(faceset.identities)}
-    spelled = {(kind, composed(name)): name for kind, names in known.items() for name in names}
-    used = {
-        (kind, spelled[kind, composed(name)]): values
-        for (kind, name), values in rows.items()
-        if (kind, composed(name)) in spelled
-    }
+    spelled = {(kind, composed(name)): (kind, name) for kind, names in known.items() for name in names}
+    used = {spelled[key]: values for key, values in rows.items() if key in spelled}
     if not used:
         kind, name = next(iter(rows))
         there = next(iter(sorted(known[kind])), "nothing")
@@ -95,9 +91,10 @@ def _read(path: Path, flag: str) -> dict[tuple[str, str], Values]:
             lines = _Lines(file)
             try:
                 for row in _csv_rows(lines) if path.suffix.lower() == ".csv" else _json_rows(lines):
-                    key, values = _split(row)
+                    (kind, name), values = _split(row)
+                    key = kind, composed(name)
                     if key in rows:
-                        raise DataError(f"{key[0]} {printable(key[1])} comes twice")
+                        raise DataError(f"{kind} {printable(name)} comes twice")
                     rows[key] = values
             except (DataError, csv.Error, UnicodeDecodeError) as error:
                 reason = "no text in UTF-8" if isinstance(error, UnicodeDecodeError) else error
